@@ -1,0 +1,142 @@
+"""``python -m curation.catalog gc``: what can go goes. Taken-down text from disk, leftovers, small files.
+
+Every step can be killed and run again: a new shard is on disk before its record, and its record, which
+also says what it replaces, before the old file goes.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from curation.catalog.query import open_catalog, rows
+from curation.catalog.store import _refresh_lock, refresh
+from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, Workspace, compact, now
+from curation.shards import ROW_WEIGHT, WEIGHT, ShardFacts, ShardJob, write_documents
+from curation.tombstones import Tombstones
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def collect(workspace: Workspace, tell: Callable[[str], None] = lambda line: None) -> None:
+    """Compact taken-down documents away, then leftovers of ended runs, then record files.
+
+    Args:
+        tell: called with a line for each thing done.
+    """
+    with open_catalog(workspace, locked=False) as connection:
+        tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
+        shards = rows(connection, "SELECT * FROM shard ORDER BY path")
+        gone = rows(connection, "SELECT path FROM shard_all WHERE NOT on_disk")
+        ended = rows(connection, "SELECT run_id, status FROM run WHERE status <> 'running'")
+    for row in gone:  # a removal on record whose file a killed gc left behind
+        (workspace.root / row["path"]).unlink(missing_ok=True)
+    if tombstones.rules:
+        for shard in shards:
+            hidden = _rewrite(workspace, shard, tombstones)
+            if hidden:
+                tell(f"{shard['path']}: {hidden} taken-down document(s) removed from disk")
+    for run in ended:
+        _remove_leftovers(workspace, run, tombstones, tell)
+    with _refresh_lock(workspace):
+        merged = sum(compact(workspace, kind) for kind in RECORD_TYPES)
+    if merged:
+        tell(f"{merged} record files merged")
+    refresh(workspace)
+
+
+def _remove_leftovers(
+    workspace: Workspace, run: dict[str, Any], tombstones: Tombstones, tell: Callable[[str], None]
+) -> None:
+    """Working files of done runs; those of unfinished runs stay for a resume, unless they may hold
+    text that was taken down."""
+    work = workspace.run_folder(run["run_id"]) / "work"
+    if not work.is_dir():
+        return
+    if run["status"] == "done":
+        shutil.rmtree(work, ignore_errors=True)
+        tell(f"run {run['run_id']}: working files removed")
+    elif tombstones.rules and _parts_hold_hidden(workspace, run["run_id"], tombstones):
+        for folder in (work, work.parent / "stages", workspace.shards / run["run_id"]):
+            shutil.rmtree(folder, ignore_errors=True)
+        tell(f"run {run['run_id']} ({run['status']}): working files held taken-down text; a resume begins anew")
+
+
+def _parts_hold_hidden(workspace: Workspace, run_id: str, tombstones: Tombstones) -> bool:
+    import pyarrow.parquet as pq
+
+    files = [*(workspace.run_folder(run_id) / "work" / "parts").glob("*/*.parquet")]
+    files += (workspace.shards / run_id).glob("*/*.parquet")
+    for path in files:
+        table = pq.read_table(path, columns=["id", "url", "domain", "text"])
+        for row in table.select(["id", "url", "domain"]).to_pylist():
+            if tombstones.hides(row["id"], row["url"], row["domain"]):
+                return True
+    return False
+
+
+def _rewrite(workspace: Workspace, shard: dict[str, Any], tombstones: Tombstones) -> int:
+    """Write a shard anew without hidden documents; returns how many it held."""
+    import pyarrow.parquet as pq
+
+    path = workspace.root / shard["path"]
+    keys = pq.read_table(path, columns=["id", "url", "domain"]).to_pylist()
+    keep = [not tombstones.hides(row["id"], row["url"], row["domain"]) for row in keys]
+    hidden = keep.count(False)
+    if not hidden:
+        return 0
+    generation = shard["shard_id"].count("+") + 1
+    new_id = f"{shard['shard_id'].split('+')[0]}{'+' * generation}"
+    new_path = f"shards/{new_id}.parquet"
+    schema = pq.read_schema(path)
+    job = ShardJob(shard["shard_kind"], shard["language"], 0, 0, 0, [], 0)
+    facts = write_documents(_kept_tables(path, keep), workspace.root / new_path, schema, 3, job)
+    if facts is None:
+        emptied = ShardRemoval(shard_id=shard["shard_id"], why="take-down", removed_at=now())
+        workspace.write([emptied], name=_record_name(shard["shard_id"]))
+    else:
+        workspace.write(_replacement(shard, new_id, new_path, facts), name=_record_name(new_id))
+    path.unlink()
+    return hidden
+
+
+def _record_name(shard_id: str) -> str:
+    return shard_id.replace("/", "-")
+
+
+def _replacement(
+    shard: dict[str, Any], new_id: str, new_path: str, facts: ShardFacts
+) -> list[Shard | ShardSource]:
+    # The shard last: with its record the old one is gone, in one stroke.
+    sources = [
+        ShardSource(shard_id=new_id, raw_file_id=raw_file_id, documents=documents)
+        for raw_file_id, documents in sorted(facts.sources.items())
+    ]
+    new = Shard(
+        shard_id=new_id,
+        run_id=shard["run_id"],
+        path=new_path,
+        sha256=facts.sha256,
+        shard_kind=shard["shard_kind"],
+        language=shard["language"],
+        documents=facts.documents,
+        bytes=facts.bytes,
+        text_bytes=facts.text_bytes,
+        replaces=shard["shard_id"],
+    )
+    return [*sources, new]
+
+
+def _kept_tables(path: Any, keep: list[bool]) -> Iterator["pa.Table"]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    start = 0
+    with pq.ParquetFile(path, pre_buffer=False) as shard:
+        for batch in shard.iter_batches(batch_size=256):
+            mask = pa.array(keep[start : start + batch.num_rows])
+            start += batch.num_rows
+            table = pa.Table.from_batches([batch]).filter(mask)
+            weights = pc.add(pc.cast(pc.binary_length(table.column("text")), pa.int64()), ROW_WEIGHT)
+            yield table.append_column(WEIGHT, weights)

@@ -1,0 +1,212 @@
+"""Questions to a workspace: short read-only connections, every DESIGN table as a view, and documents.
+
+The connection is in memory and has the catalog attached read-only, so that what changes by the minute
+(which runs are alive) and what is not in the catalog (texts, in Parquet) look like tables too.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from curation.catalog.store import refresh
+from curation.errors import UserError
+from curation.records import RECORD_TYPES, Workspace, is_alive
+from curation.tombstones import hide_condition
+
+if TYPE_CHECKING:
+    import duckdb
+
+STALE_SECONDS = 60.0
+"""A run on another machine is dead when its heartbeat (every 5 s) is older than this."""
+
+# Facts of a shard stay (what held a document is asked for after a take-down); `shard` shows those on disk.
+_VIEWS = """
+CREATE VIEW _gone AS SELECT replaces AS shard_id, shard_id AS replaced_by FROM c.shard WHERE replaces IS NOT NULL
+    UNION ALL SELECT shard_id, NULL FROM c.shard_removal;
+CREATE VIEW shard AS SELECT * FROM c.shard WHERE shard_id NOT IN (SELECT shard_id FROM _gone);
+CREATE VIEW shard_all AS SELECT s.*, g.shard_id IS NULL AS on_disk, g.replaced_by
+    FROM c.shard s LEFT JOIN _gone g USING (shard_id);
+CREATE VIEW current_shard AS
+    WITH RECURSIVE chain(origin, shard_id) AS (
+        SELECT shard_id, shard_id FROM c.shard
+        UNION SELECT chain.origin, g.replaced_by FROM chain JOIN _gone g USING (shard_id)
+        WHERE g.replaced_by IS NOT NULL)
+    SELECT origin AS shard_id, chain.shard_id AS current_shard_id
+    FROM chain WHERE chain.shard_id NOT IN (SELECT shard_id FROM _gone);
+CREATE VIEW takedown AS
+    SELECT t.tombstone_id, t.what, t.value, t.why, t.requested_at, h.document_id, h.shard_id, s.path AS
+        shard_path, s.run_id, d.dataset_id, d.name AS dataset, d.version AS dataset_version,
+        h.raw_file_id, f.uri AS raw_file, h.record_offset, h.record_index,
+        h.shard_id IS NOT NULL AND h.shard_id NOT IN (SELECT shard_id FROM _gone) AS on_disk
+    FROM c.tombstone t LEFT JOIN c.tombstone_hit h USING (tombstone_id)
+    LEFT JOIN c.shard s ON s.shard_id = h.shard_id
+    LEFT JOIN c.dataset_shard ds ON ds.shard_id = h.shard_id
+    LEFT JOIN c.dataset d ON d.dataset_id = ds.dataset_id
+    LEFT JOIN (SELECT DISTINCT raw_file_id, run_id, uri FROM c.raw_file WHERE copy_of IS NULL) f
+        ON f.raw_file_id = h.raw_file_id AND f.run_id = s.run_id;
+CREATE VIEW run AS
+    SELECT r.run_id, r.run_kind AS kind, r.parent_run_id, r.config, r.config_hash, r.git_commit,
+        r.git_dirty, r.versions, r.seed, s.status, s.attempts, r.created_at AS started_at,
+        s.heartbeat_at, s.finished_at, s.exit_code, s.why
+    FROM c.run r LEFT JOIN run_status s USING (run_id);
+"""
+
+
+@contextlib.contextmanager
+def open_catalog(
+    workspace: Workspace, documents: bool = False, locked: bool = True
+) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection for questions, up to date with all records written before the call.
+
+    Args:
+        documents: also make the view ``document``: every document on disk, kept and rejected, with its
+            ``shard_id`` and ``shard_kind``, without what is taken down.
+        locked: keep SQL from reaching any file outside the workspace (for SQL typed by a person).
+
+    Raises:
+        UserError: there is no workspace here.
+    """
+    import duckdb
+
+    if not workspace.exists:
+        raise UserError(
+            f"no workspace at {workspace.root}: name one with --workspace, "
+            "or make one with python -m curation.run INPUT --workspace W"
+        )
+    refresh(workspace)
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"ATTACH '{_quoted(workspace.catalog)}' AS c (READ_ONLY)")
+        _create_run_status(workspace, connection)
+        for kind in RECORD_TYPES:
+            if kind not in ("run", "shard"):
+                connection.execute(f'CREATE VIEW "{kind}" AS SELECT * FROM c."{kind}"')
+        connection.execute(_VIEWS)
+        if documents:
+            create_document_view(workspace, connection)
+        if locked:
+            connection.execute(f"SET allowed_directories = ['{_quoted(workspace.shards)}']")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _quoted(value: object) -> str:
+    return str(value).replace("'", "''")
+
+
+def _create_run_status(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> None:
+    """``run_status``: done, failed or interrupted as the newest attempt recorded; otherwise running or dead."""
+    connection.execute(
+        "CREATE TABLE run_status (run_id VARCHAR, status VARCHAR, attempts BIGINT, heartbeat_at TIMESTAMP,"
+        " finished_at TIMESTAMP, exit_code BIGINT, why VARCHAR)"
+    )
+    newest = connection.execute(
+        """SELECT a.run_id, a.attempt, a.host, a.boot_id, a.pid, a.pid_created,
+                  e.status, e.finished_at, e.exit_code, e.why
+           FROM (SELECT * FROM c.attempt QUALIFY row_number() OVER
+                 (PARTITION BY run_id ORDER BY attempt DESC, started_at DESC) = 1) a
+           LEFT JOIN c.run_end e ON e.run_id = a.run_id AND e.attempt = a.attempt"""
+    )
+    names = [column[0] for column in newest.description or ()]
+    rows_out: list[tuple[object, ...]] = []
+    for values in newest.fetchall():
+        row = dict(zip(names, values, strict=True))
+        beat: float | None = None
+        with contextlib.suppress(FileNotFoundError):
+            beat = workspace.heartbeat_path(row["run_id"]).stat().st_mtime
+        status = row["status"] or ("running" if is_alive(row, beat, STALE_SECONDS) else "dead")
+        stamp = None if beat is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(beat))
+        rows_out.append(
+            (row["run_id"], status, row["attempt"], stamp, row["finished_at"], row["exit_code"], row["why"])
+        )
+    if rows_out:
+        connection.executemany("INSERT INTO run_status VALUES (?, ?, ?, ?, ?, ?, ?)", rows_out)
+
+
+def create_document_view(
+    workspace: Workspace,
+    connection: "duckdb.DuckDBPyConnection",
+    shard_ids: Sequence[str] | None = None,
+    hide: bool = True,
+) -> None:
+    """Create the view ``document`` over the shards on disk (of ``shard_ids``, else all).
+
+    Only the look-up of what a take-down concerns says ``hide=False``.
+    """
+    from curation.shards import empty_document_table
+
+    wanted = connection.execute("SELECT shard_id, path, shard_kind FROM shard ORDER BY path").fetchall()
+    if shard_ids is not None:
+        chosen = set(shard_ids)
+        wanted = [row for row in wanted if row[0] in chosen]
+    connection.execute(
+        "CREATE TABLE _document_file (filename VARCHAR, shard_id VARCHAR, shard_kind VARCHAR)"
+    )
+    if not wanted:
+        # read_parquet refuses an empty list of files.
+        connection.register("_no_document", empty_document_table())
+        connection.execute(
+            "CREATE VIEW document AS SELECT *, NULL::VARCHAR AS shard_id, NULL::VARCHAR AS shard_kind "
+            "FROM _no_document"
+        )
+        return
+    files = [(str(workspace.root / path), shard_id, kind) for shard_id, path, kind in wanted]
+    connection.executemany("INSERT INTO _document_file VALUES (?, ?, ?)", files)
+    listed = ", ".join(f"'{_quoted(file)}'" for file, _, _ in files)
+    hide = hide and bool(connection.execute("SELECT 1 FROM c.tombstone LIMIT 1").fetchall())
+    hidden = f" WHERE {hide_condition('d')}" if hide else ""
+    connection.execute(
+        f"CREATE VIEW document AS SELECT d.* EXCLUDE (filename), f.shard_id, f.shard_kind "
+        f"FROM read_parquet([{listed}], union_by_name = true, filename = true) d "
+        f"JOIN _document_file f USING (filename){hidden}"
+    )
+
+
+def rows(
+    connection: "duckdb.DuckDBPyConnection", sql: str, parameters: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
+    """The result of a query as a list of dicts."""
+    cursor = connection.execute(sql, list(parameters))
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+
+
+def ask(workspace: Workspace, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Answer one SELECT typed by a person: (column names, rows).
+
+    Raises:
+        UserError: not exactly one SELECT, or the query is wrong; the message says how.
+    """
+    import duckdb
+
+    with open_catalog(workspace, documents="document" in sql.lower()) as connection:
+        try:
+            statements = connection.extract_statements(sql)
+            allowed = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+            if len(statements) != 1 or statements[0].type not in allowed:
+                raise UserError("the catalog answers one SELECT at a time and changes nothing")
+            cursor = connection.execute(statements[0])
+            return [column[0] for column in cursor.description or ()], cursor.fetchall()
+        except duckdb.Error as error:
+            raise UserError(f"SQL: {error}") from error
+
+
+def run_config(connection: "duckdb.DuckDBPyConnection", run_id: str) -> dict[str, Any]:
+    """The resolved configuration of a run.
+
+    Raises:
+        UserError: no such run; the newest ones are listed.
+    """
+    found = connection.execute("SELECT config FROM run WHERE run_id = ?", [run_id]).fetchall()
+    if not found:
+        newest = connection.execute("SELECT run_id FROM run ORDER BY run_id DESC LIMIT 5").fetchall()
+        known = ", ".join(row[0] for row in newest) or "none yet"
+        raise UserError(f"no run {run_id!r} in this workspace; newest runs: {known}")
+    config: dict[str, Any] = json.loads(found[0][0])
+    return config

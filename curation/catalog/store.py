@@ -1,0 +1,163 @@
+"""Records -> ``catalog.duckdb``: the schema, and the refresh that ingests what is new.
+
+DuckDB lets no reader in beside a writer, and a lock that is fair to both does not exist. Therefore the
+catalog file is never written in place: a refresh copies it aside, ingests, closes and renames. A reader
+always opens a closed, consistent file, and nobody waits for anybody but a refresh for another refresh.
+"""
+
+import contextlib
+import fcntl
+import secrets
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curation.records import RECORD_TYPES, RecordFile, Workspace, columns, compact, read_rows
+
+if TYPE_CHECKING:
+    import duckdb
+
+CATALOG_SCHEMA = 1
+"""Raised with any change to the tables: a catalog of another version is rebuilt from the records."""
+
+COMPACT_BEYOND = 4000
+"""Single-row files of a kind are merged once there are this many, so that listing stays quick."""
+
+_SQL_TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
+
+
+def refresh(workspace: Workspace, rebuild: bool = False) -> int:
+    """Bring the catalog up to date with the records; with ``rebuild`` from nothing.
+
+    Safe to call from any number of processes at once; without news it costs one folder listing.
+
+    Returns:
+        How many record files were ingested.
+
+    Raises:
+        ValueError: a record file is damaged; the message names it.
+        OSError: the workspace cannot be written to.
+    """
+    if not rebuild and not _missing(workspace, _known(workspace.catalog)):
+        return 0
+    with _refresh_lock(workspace):
+        # Another process may have done the work while this one waited for the lock.
+        known = None if rebuild else _known(workspace.catalog)
+        if known is not None and not _missing(workspace, known):
+            return 0
+        return _ingest(workspace, known)
+
+
+def _known(catalog: Path) -> set[tuple[str, str]] | None:
+    """(kind, name) of the record files in a catalog; None when there is none of this version."""
+    import duckdb
+
+    if not catalog.exists():
+        return None
+    try:
+        with duckdb.connect(str(catalog), read_only=True) as connection:
+            version = connection.execute("SELECT version FROM _schema").fetchall()
+            if version != [(CATALOG_SCHEMA,)]:
+                return None
+            return set(connection.execute("SELECT kind, name FROM _source").fetchall())
+    except duckdb.Error:  # damaged or foreign: it is a view, so it is made anew
+        return None
+
+
+def _missing(workspace: Workspace, known: set[tuple[str, str]] | None) -> list[RecordFile]:
+    return [f for f in workspace.record_files() if known is None or (f.kind, f.name) not in known]
+
+
+@contextlib.contextmanager
+def _refresh_lock(workspace: Workspace) -> Iterator[None]:
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with (workspace.root / ".catalog.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _ingest(workspace: Workspace, known: set[tuple[str, str]] | None) -> int:
+    import duckdb
+
+    for stale in workspace.root.glob(".catalog-*.tmp*"):  # left by a killed refresh: we hold the lock
+        stale.unlink(missing_ok=True)
+    aside = workspace.root / f".catalog-{secrets.token_hex(6)}.tmp"
+    try:
+        if known is not None:
+            shutil.copyfile(workspace.catalog, aside)
+        with duckdb.connect(str(aside)) as connection:
+            if known is None:
+                _create_tables(connection)
+            count = _ingest_new(workspace, connection, set(known or ()))
+        aside.replace(workspace.catalog)
+        for kind in RECORD_TYPES:
+            compact(workspace, kind, least=COMPACT_BEYOND)
+    finally:
+        for leftover in workspace.root.glob(f"{aside.name}*"):
+            leftover.unlink(missing_ok=True)
+    return count
+
+
+def _create_tables(connection: "duckdb.DuckDBPyConnection") -> None:
+    connection.execute(f"CREATE TABLE _schema AS SELECT {CATALOG_SCHEMA}::BIGINT AS version")
+    connection.execute("CREATE TABLE _source (kind VARCHAR, name VARCHAR)")
+    for kind, record_type in RECORD_TYPES.items():
+        fields = ", ".join(f'"{name}" {_SQL_TYPES[python]}' for name, python in columns(record_type).items())
+        connection.execute(f'CREATE TABLE "{kind}" ({fields})')
+
+
+def _ingest_new(
+    workspace: Workspace, connection: "duckdb.DuckDBPyConnection", known: set[tuple[str, str]]
+) -> int:
+    """Read every record file not in ``known``. A compacted file repeats rows of older files: each row
+    carries the name of the file that it came from, and goes in once."""
+    import pyarrow as pa
+
+    count = 0
+    for _ in range(20):  # a compaction may take listed files away; their rows are in a new file then
+        rows_of: dict[str, list[dict[str, object]]] = {}
+        new: set[tuple[str, str]] = set()
+        vanished = False
+        for file in _missing(workspace, known | new):
+            try:
+                found = read_rows(file)
+            except FileNotFoundError:
+                vanished = True
+                continue
+            for source, row in found:
+                key = (file.kind, source)
+                # A compacted file holds one row of each file that it took over from.
+                if source == file.name or not (key in known or key in new):
+                    rows_of.setdefault(file.kind, []).append(row)
+                    new.add(key)
+            new.add((file.kind, file.name))
+            count += 1
+        for kind, rows in rows_of.items():
+            _insert(connection, kind, rows)
+        if new:
+            kinds, names = zip(*sorted(new), strict=True)
+            connection.register("sources", pa.table({"kind": kinds, "name": names}))
+            connection.execute("INSERT INTO _source SELECT * FROM sources")
+            connection.unregister("sources")
+            known |= new
+        if not vanished:
+            return count
+    raise OSError(f"record files under {workspace.records} keep vanishing while they are read; try again")
+
+
+def _insert(connection: "duckdb.DuckDBPyConnection", kind: str, rows: list[dict[str, object]]) -> None:
+    import pyarrow as pa
+
+    from curation.records import arrow_schema
+
+    incoming = pa.Table.from_pylist(rows, schema=arrow_schema(kind))
+    connection.register("incoming", incoming)
+    casts = ", ".join(
+        # Times are ISO 8601 in UTC; the cast drops the offset so that no time zone data is needed.
+        f"CAST(replace(\"{name}\", '+00:00', '') AS TIMESTAMP)" if python is datetime else f'"{name}"'
+        for name, python in columns(RECORD_TYPES[kind]).items()
+    )
+    connection.execute(f'INSERT INTO "{kind}" SELECT {casts} FROM incoming')
+    connection.unregister("incoming")

@@ -1,0 +1,98 @@
+"""``python -m curation.demo``: builds the demo site, crawls it, and curates the crawl."""
+
+import argparse
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from curation.demo import site
+from curation.demo.crawl import crawl, serve
+from curation.errors import EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, UserError
+
+CURATE = (sys.executable, "-m", "curation.run")
+CONFIG = "smoke"
+WARC_NAME = "crawl/demo.warc.gz"
+"""Where the crawl lies inside the workspace."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the demo; returns the exit code of the curation run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m curation.demo",
+        description="Serve a small web site on the loopback, crawl it into a WARC file, and curate that.",
+    )
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        default=Path("workspace-demo"),
+        metavar="W",
+        help="where crawl, shards and catalog go (default: ./workspace-demo)",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="curate the crawl of an earlier demo instead of crawling again"
+    )
+    options = parser.parse_args(arguments)
+    warc = options.workspace / WARC_NAME
+    try:
+        if not (options.keep and warc.is_file()):
+            _record(warc)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+    command = [*CURATE, str(warc), "--workspace", str(options.workspace), "--config", CONFIG]
+    print(f"$ {shlex.join(['python', *command[1:]])}", flush=True)
+    code = _run(command)
+    if code in (EXIT_DONE, EXIT_SOME_FAILED):
+        print(_next_commands(options.workspace))
+    return code
+
+
+def _record(warc: Path) -> None:
+    print("building the demo site and crawling it over HTTP ...", file=sys.stderr)
+    started = time.monotonic()
+    pages = site.build()
+    try:
+        with serve(pages) as address:
+            result = crawl(address, warc)
+    except OSError as error:
+        raise UserError(
+            f"cannot record the demo crawl in {warc}: {error}; choose another folder with --workspace"
+        ) from error
+    print(f"took {time.monotonic() - started:.1f} s", file=sys.stderr)
+    print(
+        f"crawled {result.responses:,} pages, {result.received_bytes / 1e6:.1f} MB,"
+        f" into {warc} ({warc.stat().st_size / 1e6:.1f} MB)"
+    )
+
+
+def _run(command: list[str]) -> int:
+    """Runs ``command`` on our own streams; signals reach it, and it alone decides how to stop."""
+    child = subprocess.Popen(command)
+    previous = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        while True:
+            try:
+                code = child.wait()
+            except KeyboardInterrupt:  # the terminal has sent Ctrl-C to the child as well
+                continue
+            return code if code >= 0 else 128 - code
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _next_commands(workspace: Path) -> str:
+    where = shlex.quote(str(workspace))
+    query = "select step, reason, sum(documents) as documents from filter_count group by all order by all"
+    return (
+        "\nNext, for example:\n"
+        f"  python -m curation.catalog status --workspace {where}\n"
+        f"  python -m curation.catalog sql {shlex.quote(query)} --workspace {where}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

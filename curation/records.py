@@ -1,0 +1,506 @@
+"""The central types and the only way facts are stored: immutable record files in a workspace.
+
+A record is a frozen dataclass. ``Workspace.write`` turns it into ``records/<kind>/<name>.json``, or
+into one Parquet file for many rows at once, written aside, synced and renamed: it exists whole or not
+at all, and it never changes. Writers never wait for one another. ``curation.catalog`` makes the
+queryable view. This module imports nothing of ours.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, get_args, get_type_hints
+
+RECORD_SCHEMA = 1
+"""Version written into each record file. Older ones are read for ever: a missing field is null."""
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+ULID_PATTERN = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+
+
+def new_ulid(at: float | None = None) -> str:
+    """A ULID: 48 bits of milliseconds and 80 random bits, sortable by time (github.com/ulid/spec)."""
+    milliseconds = int((time.time() if at is None else at) * 1000)
+    value = (milliseconds << 80) | secrets.randbits(80)
+    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def now() -> datetime:
+    """The time now in UTC; ``SOURCE_DATE_EPOCH`` is not consulted: records tell what happened when."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Base of all facts. ``kind`` names the folder and the table."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Record):
+    """A command that makes something, as it was asked for. How it went is in ``Attempt`` and ``RunEnd``."""
+
+    kind: ClassVar[str] = "run"
+    run_id: str
+    run_kind: str
+    parent_run_id: str | None = None
+    config: str
+    """Resolved configuration as JSON, inputs included."""
+    config_hash: str
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    versions: str
+    """JSON: package name -> version of what decides the output."""
+    seed: int = 0
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt(Record):
+    """A process that starts or resumes a run; pid and boot tell a killed one from a running one."""
+
+    kind: ClassVar[str] = "attempt"
+    run_id: str
+    attempt: int
+    host: str
+    boot_id: str
+    pid: int
+    pid_created: float
+    """Start time of the process in seconds since the epoch: a reused pid is another process."""
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd(Record):
+    """An attempt that came to its end by itself."""
+
+    kind: ClassVar[str] = "run_end"
+    run_id: str
+    attempt: int
+    status: str
+    """``done``, ``failed`` or ``interrupted``."""
+    exit_code: int
+    why: str | None = None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawFile(Record):
+    """An input file of a run. ``records`` is the reader's own count; ``unstored`` and ``quarantined``
+    are the writer's."""
+
+    kind: ClassVar[str] = "raw_file"
+    raw_file_id: str
+    """sha256 of the file's bytes, hexadecimal."""
+    run_id: str
+    uri: str
+    bytes: int
+    format: str
+    compression: str
+    license: str | None = None
+    copy_of: str | None = None
+    """URI of the byte-identical file that was read instead of this one."""
+    records: int = 0
+    unstored: int = 0
+    """Records counted by reason but kept as no row (requests, WARC metadata, rows of a copy)."""
+    quarantined: int = 0
+    damaged: bool = False
+    """The file could not be read whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard(Record):
+    """A Parquet file of documents. ``path`` is relative to the workspace, with forward slashes."""
+
+    kind: ClassVar[str] = "shard"
+    shard_id: str
+    run_id: str
+    path: str
+    sha256: str
+    shard_kind: str
+    """``kept`` or ``rejected``."""
+    language: str
+    documents: int
+    bytes: int
+    """Bytes of the file."""
+    text_bytes: int
+    """UTF-8 bytes of all texts."""
+    tokens: int | None = None
+    replaces: str | None = None
+    """shard_id of the shard that this one took over from (after a take-down)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSource(Record):
+    """How many documents of a shard come from a raw file."""
+
+    kind: ClassVar[str] = "shard_source"
+    shard_id: str
+    raw_file_id: str
+    documents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterCount(Record):
+    """Documents rejected by a run, counted by the writer as they passed."""
+
+    kind: ClassVar[str] = "filter_count"
+    run_id: str
+    step: str
+    reason: str
+    language: str
+    documents: int
+    bytes: int
+    stored: bool = True
+    """False for records that are counted but kept as no row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine(Record):
+    """A record that could not be processed: where it lies and why. Never its text."""
+
+    kind: ClassVar[str] = "quarantine"
+    run_id: str
+    raw_file_id: str
+    record_offset: int
+    record_index: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset(Record):
+    """A named, versioned set of shards."""
+
+    kind: ClassVar[str] = "dataset"
+    dataset_id: str
+    name: str
+    version: int
+    parent_dataset_id: str | None = None
+    run_id: str | None = None
+    why: str | None = None
+    tokenizer: str | None = None
+    tokenizer_sha256: str | None = None
+    tokens: int | None = None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetShard(Record):
+    """A shard's membership in a dataset."""
+
+    kind: ClassVar[str] = "dataset_shard"
+    dataset_id: str
+    shard_id: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDataset(Record):
+    """A dataset that a run reads (training)."""
+
+    kind: ClassVar[str] = "run_dataset"
+    run_id: str
+    dataset_id: str
+    stage: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone(Record):
+    """A request to take documents down. It hides what it matches at once, and in every later run."""
+
+    kind: ClassVar[str] = "tombstone"
+    tombstone_id: str
+    what: str
+    """``id``, ``url``, ``domain`` or ``pattern`` (a regular expression searched in the URL)."""
+    value: str
+    why: str
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TombstoneHit(Record):
+    """A document that a tombstone hides, and the shard that held it."""
+
+    kind: ClassVar[str] = "tombstone_hit"
+    tombstone_id: str
+    document_id: str
+    shard_id: str
+    raw_file_id: str
+    record_offset: int
+    record_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRemoval(Record):
+    """A shard that is gone from disk without a successor: a take-down left no document in it. A shard
+    with some left is succeeded by one that ``replaces`` it, which is on record in one stroke."""
+
+    kind: ClassVar[str] = "shard_removal"
+    shard_id: str
+    why: str
+    removed_at: datetime
+
+
+RECORD_TYPES: dict[str, type[Record]] = {
+    cls.kind: cls
+    for cls in (
+        *(Run, Attempt, RunEnd, RawFile, Shard, ShardSource, FilterCount, Quarantine),
+        *(Dataset, DatasetShard, RunDataset, Tombstone, TombstoneHit, ShardRemoval),
+    )
+}
+
+
+@cache
+def columns(record_type: type[Record]) -> dict[str, type]:
+    """Column name -> Python type (``str``, ``int``, ``float``, ``bool``, ``datetime``) of a record type."""
+    plain: dict[str, type] = {}
+    hints = get_type_hints(record_type)
+    for field in dataclasses.fields(record_type):
+        hint = hints[field.name]
+        options = [option for option in get_args(hint) if option is not type(None)]
+        plain[field.name] = options[0] if options else hint
+    return plain
+
+
+def to_row(record: Record) -> dict[str, Any]:
+    """The record as a dict of JSON values; times as ISO 8601 in UTC."""
+    row: dict[str, Any] = {}
+    for name in columns(type(record)):
+        value = getattr(record, name)
+        row[name] = value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """A record file on disk: ``name`` (without suffix) is its identity inside its kind."""
+
+    kind: str
+    name: str
+    path: Path
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file so that it exists whole or not at all, also after a crash of the machine.
+
+    Raises:
+        OSError: disk full, no permission; nothing is left behind then.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` survive a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Workspace:
+    """A folder that holds everything: ``records/ shards/ tokens/ runs/ audits/ models/ cache/`` and the
+    catalog. Opening one creates nothing; folders appear when first written to."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root).absolute()
+        self.records = self.root / "records"
+        self.shards = self.root / "shards"
+        self.runs = self.root / "runs"
+        self.cache = self.root / "cache"
+        self.catalog = self.root / "catalog.duckdb"
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever recorded here."""
+        return self.records.is_dir()
+
+    def run_folder(self, run_id: str) -> Path:
+        """Working files of a run."""
+        return self.runs / run_id
+
+    def write(self, records: Sequence[Record], name: str | None = None) -> None:
+        """Store records: one file for each kind among them.
+
+        With ``name`` (a run's id, say) the write is idempotent: what is already there under that name
+        stays as it is, so that a command killed half-way can simply write again.
+
+        Raises:
+            OSError: the workspace cannot be written to.
+        """
+        by_kind: dict[str, list[Record]] = {}
+        for record in records:
+            by_kind.setdefault(record.kind, []).append(record)
+        for kind, group in by_kind.items():
+            folder = self.records / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            stem = name or new_ulid()
+            if len(group) == 1:
+                path = folder / f"{stem}.json"
+                data = json.dumps({"schema": RECORD_SCHEMA, **to_row(group[0])}, ensure_ascii=True).encode()
+            else:
+                path = folder / f"{stem}.parquet"
+                data = rows_to_parquet(kind, [to_row(record) for record in group])
+            if name is None or not path.exists():
+                write_durably(path, data)
+
+    def record_files(self) -> Iterator[RecordFile]:
+        """All record files, of known kinds only, in no particular order."""
+        for kind in RECORD_TYPES:
+            folder = self.records / kind
+            try:
+                entries = os.scandir(folder)
+            except FileNotFoundError:
+                continue
+            with entries:
+                for entry in entries:
+                    stem, _, suffix = entry.name.rpartition(".")
+                    if suffix in ("json", "parquet") and not entry.name.startswith("."):
+                        yield RecordFile(kind, stem, Path(entry.path))
+
+    def heartbeat_path(self, run_id: str) -> Path:
+        """The one mutable file of a run: touched every few seconds while it lives."""
+        return self.run_folder(run_id) / "heartbeat"
+
+
+def arrow_schema(kind: str) -> Any:
+    """The Arrow schema of a record kind, as stored in Parquet (times as ISO strings)."""
+    import pyarrow as pa
+
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: pa.string()}
+    return pa.schema([(name, types[python]) for name, python in columns(RECORD_TYPES[kind]).items()])
+
+
+def rows_to_parquet(kind: str, rows: list[dict[str, Any]], sources: list[str] | None = None) -> bytes:
+    """Rows of one kind as Parquet bytes; ``sources`` names the record file of each (compaction)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(kind))
+    if sources is not None:
+        table = table.append_column("_file", pa.array(sources, pa.string()))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def read_rows(file: RecordFile) -> list[tuple[str, dict[str, Any]]]:
+    """(name of the record file that the row was first written to, row) for each row of a file.
+
+    Fields that the file lacks are None; fields that this version does not know are left out.
+
+    Raises:
+        FileNotFoundError: the file was compacted meanwhile; the caller lists anew.
+        ValueError: the file is no record; the message names it.
+    """
+    known = columns(RECORD_TYPES[file.kind])
+    try:
+        if file.path.suffix == ".json":
+            rows = [json.loads(file.path.read_bytes())]
+        else:
+            import pyarrow.parquet as pq
+
+            rows = pq.ParquetFile(file.path).read().to_pylist()
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{file.path} is not a readable record ({error}); remove it or restore it") from error
+    return [(row.get("_file") or file.name, {name: row.get(name) for name in known}) for row in rows]
+
+
+def compact(workspace: Workspace, kind: str, least: int = 2000) -> int:
+    """Merge the single-row files of a kind into one Parquet file once there are ``least`` of them.
+
+    The merged file appears before the small ones go, and each row keeps the name of the file that it
+    came from, so that a reader at any moment sees every record at least once and can tell repeats.
+
+    Returns:
+        How many files were merged.
+    """
+    small = [file for file in workspace.record_files() if file.kind == kind and file.path.suffix == ".json"]
+    if len(small) < least:
+        return 0
+    small.sort(key=lambda file: file.name)
+    rows: list[dict[str, Any]] = []
+    sources: list[str] = []
+    for file in small:
+        for source, row in read_rows(file):
+            rows.append(row)
+            sources.append(source)
+    target = workspace.records / kind / f"{new_ulid()}.parquet"
+    write_durably(target, rows_to_parquet(kind, rows, sources))
+    for file in small:
+        file.path.unlink(missing_ok=True)
+    return len(small)
+
+
+def this_process(run_id: str, attempt: int) -> Attempt:
+    """The attempt record of the calling process."""
+    import psutil
+
+    return Attempt(
+        run_id=run_id,
+        attempt=attempt,
+        host=socket.gethostname(),
+        boot_id=boot_id(),
+        pid=os.getpid(),
+        pid_created=psutil.Process().create_time(),
+        started_at=now(),
+    )
+
+
+@cache
+def boot_id() -> str:
+    """Names this boot of this machine, so that a pid is compared only where it means something."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import psutil
+
+        return f"{socket.gethostname()}-{psutil.boot_time():.0f}"
+
+
+def is_alive(attempt: dict[str, Any], heartbeat_at: float | None, stale_seconds: float) -> bool:
+    """Whether an attempt without an end is still running.
+
+    On the same boot of the same machine its process tells, at once; elsewhere the heartbeat must be
+    younger than ``stale_seconds``.
+    """
+    if attempt["host"] == socket.gethostname() and attempt["boot_id"] == boot_id():
+        import psutil
+
+        try:
+            process = psutil.Process(attempt["pid"])
+            same = abs(process.create_time() - attempt["pid_created"]) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+    return heartbeat_at is not None and time.time() - heartbeat_at < stale_seconds
+
+
+def unique(values: Iterable[str]) -> list[str]:
+    """The distinct values, first come first."""
+    return list(dict.fromkeys(values))

@@ -1,0 +1,146 @@
+"""``python -m curation.run``: raw input -> clean, catalogued shards."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from curation.errors import EXIT_INTERRUPTED, EXIT_USAGE, UserError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+    from curation.session import Request
+
+EPILOG = """\
+examples:
+  python -m curation.run crawl/*.warc.gz --workspace W
+      read WARCs, keep what the preset "web" keeps; kept and rejected documents go to W/shards
+  python -m curation.run books/ notes.jsonl s3://bucket/part-*.parquet --workspace W --config smoke
+      any mix of files, folders, globs and URLs
+  python -m curation.run crawl/ --workspace W --language.languages '[en, de]' --language.threshold 0.8
+      any option of the configuration by its dotted name
+  python -m curation.run crawl/ --workspace W --dry-run
+      what would be read, and the resolved configuration; nothing is written
+  python -m curation.run --workspace W --resume RUN
+      go on with an interrupted run
+  python -m curation.run --workspace W --from RUN --config new.yaml
+      decide anew from the stored text and scores of RUN, without its raw input
+
+exit codes:
+  0 done; 1 done, but a file could not be read whole, or more than read.max_bad_share of the records were
+  quarantined; 2 wrong usage, or the machine stopped the run (disk full, say); 130 interrupted
+"""
+
+
+def build_parser() -> "ArgumentParser":
+    """The command line: the options of the command, then every field of ``CurationConfig``."""
+    from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
+
+    from curation.config import CurationConfig, presets
+
+    class Formatter(DefaultHelpFormatter):
+        """Keeps the line breaks of the examples."""
+
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+
+    parser = ArgumentParser(
+        prog="python -m curation.run",
+        description="Turn raw crawls into clean, catalogued shards.",
+        epilog=EPILOG,
+        formatter_class=Formatter,
+        exit_on_error=False,
+    )
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, globs, URLs (fsspec)")
+    parser.add_argument("--workspace", default="workspace", help="folder that holds everything")
+    names = ", ".join(presets())
+    parser.add_argument("--config", action=ActionConfigFile, help=f"YAML file, or a preset: {names}; none: web")
+    parser.add_argument("--resume", metavar="RUN", help="go on with this run; 'last' is the newest unfinished one")
+    parser.add_argument("--from", metavar="RUN", help="decide anew from the stored documents of this run")
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after the first N raw records (one worker)")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and the configuration only")
+    parser.add_class_arguments(CurationConfig, None)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> "Request":
+    """The command line as a checked request.
+
+    Raises:
+        UserError: a wrong option, value or configuration file.
+    """
+    from jsonargparse import ArgumentError
+
+    from curation.config import CurationConfig, find_config
+    from curation.filters import build_filters
+    from curation.language import parse_languages
+    from curation.session import Request
+
+    arguments = list(argv)
+    config_given = False
+    sections = {field.name for field in dataclasses.fields(CurationConfig)} - {"execution"}
+    for position, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--config":
+            config_given = True
+            if equals:
+                arguments[position] = f"--config={find_config(value)}"
+            elif position + 1 < len(arguments):
+                arguments[position + 1] = str(find_config(arguments[position + 1]))
+        elif name.startswith("--") and name[2:].split(".")[0] in sections:
+            config_given = True
+    if not any(argument.partition("=")[0] == "--config" for argument in arguments):
+        arguments = ["--config", str(find_config("web")), *arguments]
+    parser = build_parser()
+    try:
+        options = parser.parse_args(arguments)
+        values = parser.instantiate(options)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise UserError(str(error)) from error
+    config = CurationConfig(**{field.name: values[field.name] for field in dataclasses.fields(CurationConfig)})
+    build_filters(config.filters)
+    parse_languages(config.language.languages)
+    request = Request(
+        inputs=list(options.inputs or []),
+        workspace=options.workspace,
+        config=config,
+        config_given=config_given,
+        resume=options.resume,
+        parent=options["from"],
+        limit=options.limit,
+        dry_run=options.dry_run,
+    )
+    request.validate()
+    return request
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code."""
+    from curation.executors import Interrupted, StopSignal, TaskFailed
+    from curation.progress import log, setup_logging
+    from curation.session import Session
+
+    setup_logging()
+    session: Session | None = None
+    with StopSignal().watch() as stop:
+        try:
+            session = Session(parse(sys.argv[1:] if argv is None else argv), stop)
+            return session.run()
+        except Interrupted:
+            if session is not None:
+                session.interrupted()
+            return EXIT_INTERRUPTED
+        except (UserError, TaskFailed) as error:
+            message = str(error)
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            message = f"{error.strerror or error}{where}"
+        log.error("%s", message)
+        if session is not None:
+            session.failed(message)
+        return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

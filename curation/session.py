@@ -1,0 +1,453 @@
+"""A curation run from request to records: plan, extract, write shards, account, record, tell.
+
+Everything a run needs to go on is under ``runs/<run_id>/work`` until it is done. Each step below looks at
+what is already there, so that new and resumed runs take the same way.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curation.accounts import Tally, run_records, waterfall
+from curation.catalog import open_catalog, refresh, rows
+from curation.catalog.query import run_config
+from curation.config import CurationConfig, config_hash, differences, from_dict, identity, to_dict
+from curation.croissant import write_croissant
+from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError
+from curation.executors import StopSignal, run_stage
+from curation.filters import build_filters
+from curation.pipeline import save_shard_tasks
+from curation.plan import RunFolder, plan_parent, plan_raw
+from curation.progress import Progress, log
+from curation.provenance import code_version, package_versions
+from curation.records import Run, RunEnd, Workspace, new_ulid, now, this_process
+from curation.shards import Piece, load_facts, plan_shards
+from curation.steps import committed
+from curation.tombstones import Tombstones
+
+HEARTBEAT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for."""
+
+    inputs: list[str]
+    workspace: str
+    config: CurationConfig
+    config_given: bool
+    """Whether any word about the configuration was said (a resume without one keeps the old)."""
+    resume: str | None = None
+    parent: str | None = None
+    limit: int | None = None
+    dry_run: bool = False
+
+    def validate(self) -> None:
+        """Raise UserError for combinations that make no sense."""
+        if self.resume and self.parent:
+            raise UserError("--resume and --from exclude each other: a resume goes on with what the run was")
+        if self.parent and self.inputs:
+            raise UserError("--from reads the stored documents of a run: leave the inputs away")
+        if not (self.inputs or self.resume or self.parent):
+            raise UserError("no input: name files, folders, globs or URLs (or --resume RUN, or --from RUN)")
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"--limit {self.limit}: must be at least 1")
+        if self.limit is not None and self.parent:
+            raise UserError("--limit reads raw records: it does not go with --from")
+
+
+class Session:
+    """One attempt at a run."""
+
+    def __init__(self, request: Request, stop: StopSignal) -> None:
+        self.request, self.stop = request, stop
+        self.workspace = Workspace(request.workspace)
+        self.progress = Progress()
+        self.attempt = 0
+        self.run_id: str | None = None
+        """Set once the attempt is on record."""
+        self.config = request.config
+        self._lock: Any = None
+        self._beating = threading.Event()
+
+    # ---- the outcome ----
+
+    def run(self) -> int:
+        """Do it. Returns the exit code; raises Interrupted, TaskFailed, UserError or OSError."""
+        if self.request.dry_run:
+            return self._dry_run()
+        asked = self._resumed() if self.request.resume else self._new()
+        folder = RunFolder(self.workspace, asked["run_id"])
+        if self._finished_before(folder):
+            return EXIT_DONE
+        self._begin(folder, asked)
+        files = self._plan(folder, asked)
+        weights = folder.load("tasks/count")["weights"]
+        run_stage(folder, "extract", self.config, weights, self.stop, self.progress)
+        tally = self._tally(folder, asked, files)
+        shard_weights = folder.load("shards/count")
+        if shard_weights is None:
+            jobs = plan_shards(self._pieces(folder, len(weights)), self.config.shards.max_text_bytes)
+            shard_weights = save_shard_tasks(folder, jobs, target=4 * self.config.shards.max_text_bytes)
+        run_stage(folder, "shards", self.config, shard_weights, self.stop, self.progress)
+        return self._finish(folder, tally, files)
+
+    def interrupted(self) -> None:
+        """Record the stop and say how to go on."""
+        self.progress.abandon()
+        if self.run_id is None:
+            log.warning("interrupted before anything was written")
+            return
+        self._end("interrupted", EXIT_INTERRUPTED, "stopped by the user")
+        log.warning("interrupted; go on with: %s", self._resume_command())
+
+    def failed(self, why: str) -> None:
+        """Record the failure where that is still possible, and say how to go on."""
+        self.progress.abandon()
+        if self.run_id is None:
+            return
+        try:
+            self._end("failed", EXIT_USAGE, why)
+        except OSError as error:  # a full disk takes not even this; the run then shows as dead
+            log.error("the failure could not be recorded: %s", error)
+        log.error("go on with: %s", self._resume_command())
+
+    def _resume_command(self) -> str:
+        return f"python -m curation.run --workspace {self.request.workspace} --resume {self.run_id}"
+
+    # ---- who we are ----
+
+    def _new(self) -> dict[str, Any]:
+        """A run that did not exist before."""
+        parent = self.request.parent
+        if parent is not None:
+            self._check_parent(parent)
+        else:
+            from curation.sources.discover import discover
+
+            discover(self.request.inputs, self.config.read.storage_options)  # a wrong input fails first
+        inputs = [str(Path(name).absolute()) if Path(name).exists() else name for name in self.request.inputs]
+        asked = {
+            "curation": to_dict(self.config),
+            "inputs": inputs,
+            "parent": parent,
+            "limit": self.request.limit,
+        }
+        commit, dirty = code_version()
+        run = Run(
+            run_id=new_ulid(),
+            run_kind="curate",
+            parent_run_id=parent,
+            config=json.dumps(asked, sort_keys=True),
+            config_hash=config_hash(asked["curation"]),
+            git_commit=commit,
+            git_dirty=dirty,
+            versions=json.dumps(package_versions()),
+            seed=self.config.seed,
+            created_at=now(),
+        )
+        self.workspace.write([run], name=run.run_id)
+        return {**asked, "run_id": run.run_id}
+
+    def _check_parent(self, parent: str) -> None:
+        """The options that decide how raw input becomes text must be those of the parent."""
+        with open_catalog(self.workspace) as connection:
+            before = run_config(connection, parent)["curation"]
+            status = rows(connection, "SELECT status FROM run WHERE run_id = ?", [parent])[0]["status"]
+        if status != "done":
+            raise UserError(f"--from {parent}: that run is {status}; only a finished run has all its documents")
+        new = to_dict(self.config)
+        fixed = ("read", "extract")
+        changed = differences({key: before[key] for key in fixed}, {key: new[key] for key in fixed})
+        for name in ("model", "prefix_characters"):
+            if before["language"][name] != new["language"][name]:
+                changed.append(f"language.{name}: {before['language'][name]!r} -> {new['language'][name]!r}")
+        changed = [line for line in changed if not line.startswith("read.max_bad_share")]
+        if changed:
+            listed = "\n  ".join(changed)
+            raise UserError(f"--from {parent}: these need the raw input; run it again without --from:\n  {listed}")
+
+    def _resumed(self) -> dict[str, Any]:
+        """A run that was interrupted: same configuration, same inputs, same software."""
+        with open_catalog(self.workspace) as connection:
+            run_id = self.request.resume or ""
+            if run_id == "last":
+                found = rows(
+                    connection,
+                    "SELECT run_id FROM run WHERE kind = 'curate' AND status <> 'done' ORDER BY run_id DESC LIMIT 1",
+                )
+                if not found:
+                    raise UserError("--resume last: no unfinished run in this workspace")
+                run_id = found[0]["run_id"]
+            asked = run_config(connection, run_id)
+            row = rows(connection, "SELECT kind, versions, attempts FROM run WHERE run_id = ?", [run_id])[0]
+        if row["kind"] != "curate":
+            raise UserError(f"--resume {run_id}: that is a run of kind {row['kind']}, not of curation")
+        self.attempt = row["attempts"] or 0
+        if self.request.config_given:
+            changed = differences(identity(asked["curation"]), identity(to_dict(self.config)))
+            if changed:
+                raise UserError(
+                    f"--resume {run_id}: the configuration differs from the one it began with; leave it away, "
+                    "or start a new run:\n  " + "\n  ".join(changed)
+                )
+        inputs = [str(Path(name).absolute()) if Path(name).exists() else name for name in self.request.inputs]
+        if inputs and sorted(inputs) != sorted(asked["inputs"]):
+            raise UserError(f"--resume {run_id}: other inputs than it began with; leave them away")
+        if self.request.limit not in (None, asked["limit"]):
+            raise UserError(f"--resume {run_id}: it began with --limit {asked['limit']}; leave it away")
+        old, new = json.loads(row["versions"]), package_versions()
+        if changed := differences(old, new):
+            raise UserError(
+                f"--resume {run_id}: other package versions could give other bytes; install the old ones, or "
+                "start a new run:\n  " + "\n  ".join(changed)
+            )
+        execution = self.config.execution
+        self.config = dataclasses.replace(from_dict(asked["curation"]), execution=execution)
+        return {**asked, "run_id": run_id}
+
+    def _finished_before(self, folder: RunFolder) -> bool:
+        """Whether the run is done already; then its working files go and its summary is shown."""
+        if not self.request.resume:
+            return False
+        with open_catalog(self.workspace) as connection:
+            status = rows(connection, "SELECT status FROM run WHERE run_id = ?", [folder.run_id])[0]["status"]
+        if status != "done":
+            return False
+        shutil.rmtree(folder.work, ignore_errors=True)
+        log.info("run %s is done already", folder.run_id)
+        print(summary(self.workspace, folder.run_id))
+        return True
+
+    def _begin(self, folder: RunFolder, asked: Mapping[str, Any]) -> None:
+        """Take the run's lock, go on record, and start the heartbeat."""
+        folder.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder.path / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"run {folder.run_id} is at work in another process") from None
+        self.attempt += 1
+        self.run_id = folder.run_id
+        beat = self.workspace.heartbeat_path(folder.run_id)
+        beat.touch()
+        attempt = this_process(folder.run_id, self.attempt)
+        self.workspace.write([attempt], name=f"{folder.run_id}-{self.attempt:04d}")
+
+        def keep_beating() -> None:
+            while not self._beating.wait(HEARTBEAT_SECONDS):
+                with contextlib.suppress(OSError):  # a full disk must not end the run from here
+                    beat.touch()
+
+        threading.Thread(target=keep_beating, daemon=True, name="heartbeat").start()
+        log.info("run %s, attempt %d, workspace %s", folder.run_id, self.attempt, self.workspace.root)
+
+    # ---- the work ----
+
+    def _plan(self, folder: RunFolder, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Make the plan, or take the one that is there; returns the raw files."""
+        if folder.load("tasks/count") is not None:
+            files: list[dict[str, Any]] = folder.load("files")
+            if asked["parent"] is None:
+                self._check_unchanged(files)
+            return files
+        with open_catalog(self.workspace) as connection:
+            tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
+        folder.save("tombstones", tombstones.rules)
+        if asked["parent"] is not None:
+            files, tasks = self._plan_parent(asked["parent"])
+        else:
+            identified = self._identify(asked["inputs"])
+            files = [dataclasses.asdict(file) for file in identified]
+            readable = [file for file in identified if file.copy_of is None]
+            tasks = plan_raw(readable, self.config.read, asked["limit"])
+        folder.save("files", files)
+        folder.save_tasks(tasks)
+        return files
+
+    def _identify(self, inputs: list[str]) -> list[Any]:
+        from curation.sources.discover import discover, identify
+
+        found = discover(inputs, self.config.read.storage_options)
+        self.progress.start("identify", sum(file.size for file in found))
+
+        def tell(done_bytes: int, done_files: int) -> None:
+            self.stop.check()
+            self.progress.update(done_bytes, done_files)
+
+        identified = identify(found, storage_options=self.config.read.storage_options, progress=tell)
+        self.progress.finish()
+        return identified
+
+    def _check_unchanged(self, files: list[dict[str, Any]]) -> None:
+        """Raise UserError if an input file is not what it was when the plan was made."""
+        from curation.sources.discover import changed_since
+
+        changed = changed_since(files, self.config.read.storage_options)
+        if changed:
+            raise UserError(f"changed since the run began: {', '.join(changed[:5])}; start a new run")
+
+    def _plan_parent(self, parent: str) -> tuple[list[dict[str, Any]], list[Any]]:
+        with open_catalog(self.workspace) as connection:
+            files = rows(connection, "SELECT * FROM raw_file WHERE run_id = ? ORDER BY raw_file_id, uri", [parent])
+            stored = rows(
+                connection,
+                "SELECT c.current_shard_id, s.path, ss.raw_file_id, ss.documents, ss.shard_id FROM c.shard o "
+                "JOIN current_shard c ON c.shard_id = o.shard_id JOIN shard s ON s.shard_id = c.current_shard_id "
+                "JOIN shard_source ss ON ss.shard_id = s.shard_id WHERE o.run_id = ? AND o.replaces IS NULL",
+                [parent],
+            )
+        sources: dict[str, dict[str, int]] = {}
+        weights: dict[str, int] = {}
+        for row in stored:
+            sources.setdefault(row["path"], {})[row["raw_file_id"]] = row["documents"]
+            weights[row["raw_file_id"]] = weights.get(row["raw_file_id"], 0) + 8192 * row["documents"]
+        return files, plan_parent(sorted(sources.items()), weights)
+
+    def _pieces(self, folder: RunFolder, tasks: int) -> Iterator[tuple[str, Piece]]:
+        for rank in range(tasks):
+            for manifest in committed(folder, rank):
+                for piece in manifest["pieces"]:
+                    yield str(folder.parts(rank) / piece["part"]), Piece(**piece)
+
+    def _tally(self, folder: RunFolder, asked: Mapping[str, Any], files: list[dict[str, Any]]) -> Tally:
+        """Sum up what the parts say, with what has no part: copies, and a parent's records without rows."""
+        tally = Tally()
+        for rank in range(len(folder.load("tasks/count")["weights"])):
+            for manifest in committed(folder, rank):
+                tally.add(manifest)
+        if asked["parent"] is not None:
+            self._add_parent(tally, asked["parent"])
+        for file in files:
+            if file["copy_of"]:
+                tally.add_copy(file["raw_file_id"])
+        tally.verify()
+        return tally
+
+    def _add_parent(self, tally: Tally, parent: str) -> None:
+        """What the parent counted without keeping a row, and what was taken down from its shards since."""
+        with open_catalog(self.workspace) as connection:
+            unstored = rows(
+                connection,
+                "SELECT step, reason, language, documents, bytes FROM filter_count "
+                "WHERE run_id = ? AND NOT stored AND reason <> 'duplicate_file'",
+                [parent],
+            )
+            files = rows(
+                connection,
+                "SELECT raw_file_id, records, unstored, quarantined, damaged FROM raw_file "
+                "WHERE run_id = ? AND copy_of IS NULL",
+                [parent],
+            )
+            quarantined = rows(
+                connection,
+                "SELECT raw_file_id, record_offset, record_index, reason, detail FROM quarantine WHERE run_id = ?",
+                [parent],
+            )
+        for row in unstored:
+            tally.rejected[(row["step"], row["reason"], row["language"], False)] += row["documents"]
+        tally.quarantined += [tuple(row.values()) for row in quarantined]
+        for file in files:
+            raw_file_id = file["raw_file_id"]
+            gone = file["records"] - file["unstored"] - file["quarantined"] - tally.read[raw_file_id]
+            if gone:  # rows that a take-down has removed from disk
+                tally.rejected[("takedown", "tombstone", "und", False)] += gone
+            tally.unstored[raw_file_id] += file["unstored"] + gone
+            tally.read[raw_file_id] = file["records"]
+            if file["damaged"]:
+                tally.damaged.add(raw_file_id)
+
+    def _finish(self, folder: RunFolder, tally: Tally, files: list[dict[str, Any]]) -> int:
+        """Record everything, end the run, remove working files, print the summary."""
+        facts = load_facts(sorted(folder.facts("x").parent.glob("*/*.json")))
+        scores = {each.name: each.scores for each in build_filters(self.config.filters)}
+        if facts:
+            write_croissant(folder.shards, self.config.card, facts, scores)
+        self.workspace.write(run_records(folder.run_id, tally, files, facts), name=folder.run_id)
+        bad_share = len(tally.quarantined) / tally.raw if tally.raw else 0.0
+        too_bad = bad_share > self.config.read.max_bad_share
+        code = EXIT_SOME_FAILED if tally.damaged or too_bad else EXIT_DONE
+        self._end("done", code, None)
+        shutil.rmtree(folder.work, ignore_errors=True)
+        refresh(self.workspace)
+        print(summary(self.workspace, folder.run_id))
+        if tally.damaged:
+            log.error("%d file(s) could not be read whole; see the table quarantine", len(tally.damaged))
+        if too_bad:
+            allowed = self.config.read.max_bad_share
+            log.error("%.1f %% of the records were quarantined (read.max_bad_share allows %.1f %%)", 100 * bad_share, 100 * allowed)
+        elif tally.quarantined:
+            log.warning("%d record(s) were quarantined; see the table quarantine", len(tally.quarantined))
+        return code
+
+    def _end(self, status: str, code: int, why: str | None) -> None:
+        self._beating.set()
+        assert self.run_id is not None
+        end = RunEnd(
+            run_id=self.run_id, attempt=self.attempt, status=status, exit_code=code, why=why, finished_at=now()
+        )
+        self.workspace.write([end], name=f"{self.run_id}-{self.attempt:04d}")
+
+    def _dry_run(self) -> int:
+        """Print what would be done."""
+        import yaml
+
+        print(yaml.safe_dump(to_dict(self.config), sort_keys=False, allow_unicode=True))
+        if self.request.parent or self.request.resume:
+            print(f"would work on run {self.request.parent or self.request.resume}")
+            return EXIT_DONE
+        identified = self._identify(self.request.inputs)
+        groups: dict[tuple[str, str], list[int]] = {}
+        for file in identified:
+            counts = groups.setdefault((file.format, file.compression), [0, 0])
+            counts[0] += 1
+            counts[1] += file.bytes
+        print(f"{'format':<12}{'compression':<14}{'files':>10}{'bytes':>18}")
+        for (name, compression), (count, size) in sorted(groups.items()):
+            print(f"{name:<12}{compression or '-':<14}{count:>10,}{size:>18,}")
+        readable = [file for file in identified if file.copy_of is None]
+        tasks = plan_raw(readable, self.config.read, self.request.limit)
+        print(f"{len(identified)} files, {len(identified) - len(readable)} of them copies, in {len(tasks)} tasks")
+        return EXIT_DONE
+
+
+def summary(workspace: Workspace, run_id: str) -> str:
+    """The waterfall of a run and the commands to go on with, from the catalog."""
+    with open_catalog(workspace) as connection:
+        config = run_config(connection, run_id)
+        raw = rows(connection, "SELECT coalesce(sum(records), 0) n FROM raw_file WHERE run_id = ?", [run_id])
+        rejected = rows(
+            connection,
+            "SELECT step, reason, sum(documents)::BIGINT n FROM filter_count WHERE run_id = ? GROUP BY ALL",
+            [run_id],
+        )
+        bad = rows(
+            connection,
+            "SELECT reason, count(*) n FROM quarantine WHERE run_id = ? GROUP BY ALL",
+            [run_id],
+        )
+        kept = rows(
+            connection,
+            "SELECT coalesce(sum(documents), 0) n, count(*) shards, coalesce(sum(text_bytes), 0) size "
+            "FROM c.shard WHERE run_id = ? AND shard_kind = 'kept' AND replaces IS NULL",
+            [run_id],
+        )[0]
+    table = waterfall(
+        int(raw[0]["n"]),
+        [(row["step"], row["reason"], row["n"]) for row in rejected],
+        [(row["reason"], row["n"]) for row in bad],
+        int(kept["n"]),
+        list(config["curation"]["filters"]),
+    )
+    return (
+        f"{table}\n\n{kept['n']:,} documents, {kept['size'] / 1e6:,.1f} MB of text in {kept['shards']} shards: "
+        f"{workspace.shards / run_id}\nrun {run_id}\n\n"
+        f"next: python -m curation.dataset create NAME --run {run_id} --workspace {workspace.root}"
+    )

@@ -1,0 +1,1 @@
+"""Raw input of any kind, read as a stream of records, each counted."""
