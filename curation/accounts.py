@@ -1,11 +1,11 @@
-"""The accounts of a run: what the reader counted against what the writers counted, and the waterfall.
+"""The accounts of a run: what the reader counted against what the writers counted.
 
 raw records = kept + rejected(step, reason) + quarantined(reason). The two sides come from different
 places (the reader's counter; rows written and quarantine entries) and are never derived by subtraction.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,6 @@ from curation.records import (
     ShardSource,
 )
 from curation.shards import ShardFacts
-
-STEP_ORDER = ("read", "extract", "takedown", "language")
-"""Steps in the order in which they act; filters follow in the order of the configuration."""
 
 
 @dataclass(slots=True)
@@ -68,46 +65,6 @@ class Tally:
         written = self.kept + sum(self.rejected.values()) + len(self.quarantined)
         if self.raw != written:
             raise AssertionError(f"the accounts do not add up: {self.raw} records read, {written} written")
-
-
-def waterfall(
-    raw: int,
-    rejected: Iterable[tuple[str, str, int]],
-    quarantined: Iterable[tuple[str, int]],
-    kept: int,
-    filter_order: Sequence[str] = (),
-) -> str:
-    """The waterfall as a table: raw records, what left at each step and why, what was kept.
-
-    Args:
-        rejected: (step, reason, documents), any order, repeats added up.
-        quarantined: (reason, documents).
-        filter_order: names of the filters as configured.
-    """
-    by_step: Counter[tuple[str, str]] = Counter()
-    for step, reason, documents in rejected:
-        by_step[(step, reason)] += documents
-    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filter_order])}
-    lines = [("raw records", "", raw, raw)]
-    left = raw
-    bad: Counter[str] = Counter()
-    for reason, documents in quarantined:
-        bad[reason] += documents
-    for reason, documents in sorted(bad.items()):
-        left -= documents
-        lines.append(("quarantined", reason, -documents, left))
-    for (step, reason), documents in sorted(
-        by_step.items(), key=lambda item: (order.get(item[0][0], len(order)), item[0])
-    ):
-        left -= documents
-        lines.append((step, reason, -documents, left))
-    lines.append(("kept", "", kept, kept))
-    wide = max(len(line[1]) for line in lines)
-    out = [f"{'step':<18}{'reason':<{wide}}{'records':>12}{'share':>9}{'left':>12}"]
-    for step, reason, change, remaining in lines:
-        share = f"{100 * abs(change) / raw:.1f} %" if raw else "-"
-        out.append(f"{step:<18}{reason:<{wide}}{change:>+12,}{share:>9}{remaining:>12,}")
-    return "\n".join(out).replace(f"{raw:>+12,}", f"{raw:>12,}").replace(f"{kept:>+12,}", f"{kept:>12,}")
 
 
 def run_records(

@@ -109,10 +109,23 @@ def _finish(text: str, codec: str) -> tuple[str, str]:
     name = _WEB_NAMES[codec]
     if clean is not text or "\ufffd" in text:
         removed = len(text) - len(clean) - text.count("\0") - text.count("\r\n")
-        bad = removed + clean.count("\ufffd")
-        if bad > MAX_BAD_SHARE * len(text) and bad > 4:
-            raise Undecodable(f"{bad} of {len(text)} characters make no sense even as {name}")
+        _refuse_binary(removed + clean.count("\ufffd"), len(text), name)
+    if codec.startswith(("utf_16", "utf_32")):  # where most bytes are some character
+        head = clean[:4096]
+        _refuse_binary(_strange(head), len(head), name)
     return clean, name
+
+
+def _refuse_binary(bad: int, characters: int, name: str) -> None:
+    if bad > MAX_BAD_SHARE * characters and bad > 4:
+        raise Undecodable(f"{bad} of {characters} characters make no sense even as {name}")
+
+
+def _strange(text: str) -> int:
+    """How many characters are unassigned, private, surrogates, control characters, or U+FFFD."""
+    kinds = Counter(map(unicodedata.category, text))
+    white = sum(map(text.count, "\t\n\r\f"))
+    return kinds["Cn"] + kinds["Co"] + kinds["Cs"] + kinds["Cc"] + text.count("\ufffd") - white
 
 
 # ---- decoding ---------------------------------------------------------------------------------
@@ -197,10 +210,8 @@ def _wide_codec(body: bytes) -> str | None:
     big = (len(set(even)), -even.count(0)) < (len(set(odd)), -odd.count(0))
     codec, high = ("utf_16_be", even) if big else ("utf_16_le", odd)
     text = head[: len(head) & ~1].decode(codec, "replace")
-    strange = sum(unicodedata.category(c) in ("Cn", "Co", "Cs", "Cc") and c not in "\t\r\n\f" for c in text)
-    strange += text.count("\ufffd")
     spaced = sum(map(text.count, " \n<>,.\u3000\u3001\u3002\uff0c"))
-    return codec if strange <= len(text) // 50 and (spaced or high.count(0) > len(high) // 2) else None
+    return codec if _strange(text) <= len(text) // 50 and (spaced or high.count(0) > len(high) // 2) else None
 
 
 def _escaped_codec(body: bytes) -> str | None:

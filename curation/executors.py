@@ -68,8 +68,10 @@ class _Task:
     deaths: int = 0
     blamed: tuple[object, ...] = ()
     strikes: int = 0
+    base: int = 0
+    """Records committed before this attempt at the run."""
     documents: int = 0
-    """Records finished by workers that have ended."""
+    """Records committed since by workers that have ended."""
     parts: int = 0
     """Parts committed when the last worker ended."""
 
@@ -147,7 +149,7 @@ class _Supervisor:
 
     def run(self, todo: Sequence[int]) -> None:
         queue = sorted(todo, key=lambda rank: (-self.weights[rank], rank), reverse=True)
-        self.tasks = {rank: _Task(rank) for rank in todo}
+        self.tasks = {rank: _Task(rank, base=self._committed_documents(rank)) for rank in todo}
         try:
             while queue or self.workers:
                 while queue and len(self.workers) < self.limit:
@@ -166,7 +168,15 @@ class _Supervisor:
         self.folder.journal(self.stage, rank).unlink(missing_ok=True)
         process = self.context.Process(
             target=_work,
-            args=(theirs, self.folder, self.stage, self.config, len(self.weights), rank, self.tasks[rank].deaths),
+            args=(
+                theirs,
+                self.folder,
+                self.stage,
+                self.config,
+                len(self.weights),
+                rank,
+                self.tasks[rank].deaths,
+            ),
             name=f"{self.stage}-{rank}",
         )
         process.start()
@@ -193,7 +203,8 @@ class _Supervisor:
             return True
         if message is not None:
             raise TaskFailed(message)
-        task.documents += entry.documents
+        if self.stage == "extract":  # what was not committed is worked on again
+            task.documents = self._committed_documents(task.rank) - task.base
         if code == EXIT_INTERRUPTED:  # stopped by a signal of its own: whatever it had is committed
             return False
         self._blame(task, entry, worker.over_limit)
@@ -220,6 +231,11 @@ class _Supervisor:
         if task.strikes >= STRIKES or over_limit:
             self._quarantine(task.rank, entry, "cpu_limit" if over_limit else "killed_worker")
             task.strikes, task.blamed = 0, ()
+
+    def _committed_documents(self, rank: int) -> int:
+        from curation.steps.common import committed
+
+        return sum(sum(manifest["read"].values()) for manifest in committed(self.folder, rank))
 
     def _committed_parts(self, rank: int) -> int:
         if self.stage == "extract":
@@ -253,7 +269,9 @@ class _Supervisor:
             cpu = times.user + times.system
             if entry.record != worker.seen:
                 worker.seen, worker.cpu_at_seen = entry.record, cpu
-            elif self.stage == "extract" and entry.state == "working" and cpu - worker.cpu_at_seen > allowance:
+            elif (
+                self.stage == "extract" and entry.state == "working" and cpu - worker.cpu_at_seen > allowance
+            ):
                 worker.over_limit = True
                 worker.process.kill()
         self.progress.update(weight, documents)
@@ -280,13 +298,19 @@ def _describe(code: int | None) -> str:
 
 
 def _work(
-    pipe: Connection, folder: RunFolder, stage: str, config: CurationConfig, tasks: int, rank: int, deaths: int
+    pipe: Connection,
+    folder: RunFolder,
+    stage: str,
+    config: CurationConfig,
+    tasks: int,
+    rank: int,
+    deaths: int,
 ) -> None:
     """The body of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     _die_with_parent(pipe)
     from curation.pipeline import run_task
-    from curation.steps import StopRequested
+    from curation.steps.common import StopRequested
 
     try:
         run_task(folder, stage, config, tasks, rank, deaths)

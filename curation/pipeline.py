@@ -16,17 +16,10 @@ from curation.config import CurationConfig
 from curation.journal import Journal
 from curation.plan import RunFolder
 from curation.shards import ShardJob, save_facts, write_shard
-from curation.steps import (
-    Extract,
-    IdentifyLanguage,
-    Poison,
-    ReadRecords,
-    ReadShards,
-    ScoreAndDecide,
-    StopRequested,
-    TakeDown,
-    WriteParts,
-)
+from curation.steps.annotate import Extract, IdentifyLanguage, ScoreAndDecide, TakeDown
+from curation.steps.common import StopRequested
+from curation.steps.read import Poison, ReadRecords, ReadShards
+from curation.steps.write import WriteParts
 from curation.tombstones import Tombstones
 
 STAGES = ("extract", "shards")
@@ -140,7 +133,9 @@ def run_task(
 def save_poison(folder: RunFolder, rank: int, poison: Poison) -> None:
     """Remember across resumes what a task must not touch."""
     barriers = [[file, *rest] for file, rest in poison.barriers.items()]
-    folder.save(f"poison/{rank:05d}", {"records": [[*k, v] for k, v in poison.records.items()], "barriers": barriers})
+    folder.save(
+        f"poison/{rank:05d}", {"records": [[*k, v] for k, v in poison.records.items()], "barriers": barriers}
+    )
 
 
 def load_poison(folder: RunFolder, rank: int) -> Poison:

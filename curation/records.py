@@ -427,7 +427,9 @@ def read_rows(file: RecordFile) -> list[tuple[str, dict[str, Any]]]:
     except FileNotFoundError:
         raise
     except (ValueError, OSError) as error:
-        raise ValueError(f"{file.path} is not a readable record ({error}); remove it or restore it") from error
+        raise ValueError(
+            f"{file.path} is not a readable record ({error}); remove it or restore it"
+        ) from error
     return [(row.get("_file") or file.name, {name: row.get(name) for name in known}) for row in rows]
 
 

@@ -55,10 +55,16 @@ def build_parser() -> "ArgumentParser":
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, globs, URLs (fsspec)")
     parser.add_argument("--workspace", default="workspace", help="folder that holds everything")
     names = ", ".join(presets())
-    parser.add_argument("--config", action=ActionConfigFile, help=f"YAML file, or a preset: {names}; none: web")
-    parser.add_argument("--resume", metavar="RUN", help="go on with this run; 'last' is the newest unfinished one")
+    parser.add_argument(
+        "--config", action=ActionConfigFile, help=f"YAML file, or a preset: {names}; none: web"
+    )
+    parser.add_argument(
+        "--resume", metavar="RUN", help="go on with this run; 'last' is the newest unfinished one"
+    )
     parser.add_argument("--from", metavar="RUN", help="decide anew from the stored documents of this run")
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after the first N raw records (one worker)")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="stop after the first N raw records (one worker)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan and the configuration only")
     parser.add_class_arguments(CurationConfig, None)
     return parser
@@ -98,7 +104,9 @@ def parse(argv: Sequence[str]) -> "Request":
         values = parser.instantiate(options)
     except (ArgumentError, TypeError, ValueError) as error:
         raise UserError(str(error)) from error
-    config = CurationConfig(**{field.name: values[field.name] for field in dataclasses.fields(CurationConfig)})
+    config = CurationConfig(
+        **{field.name: values[field.name] for field in dataclasses.fields(CurationConfig)}
+    )
     build_filters(config.filters)
     parse_languages(config.language.languages)
     request = Request(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.accounts import Tally, run_records, waterfall
+from curation.accounts import Tally, run_records
 from curation.catalog import open_catalog, refresh, rows
 from curation.catalog.query import run_config
 from curation.config import CurationConfig, config_hash, differences, from_dict, identity, to_dict
@@ -23,13 +23,15 @@ from curation.croissant import write_croissant
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError
 from curation.executors import StopSignal, run_stage
 from curation.filters import build_filters
+from curation.parents import add_parent, check_parent, parent_plan
 from curation.pipeline import save_shard_tasks
-from curation.plan import RunFolder, plan_parent, plan_raw
+from curation.plan import RunFolder, plan_raw
 from curation.progress import Progress, log
 from curation.provenance import code_version, package_versions
 from curation.records import Run, RunEnd, Workspace, new_ulid, now, this_process
 from curation.shards import Piece, load_facts, plan_shards
-from curation.steps import committed
+from curation.steps.common import committed
+from curation.summary import summary
 from curation.tombstones import Tombstones
 
 HEARTBEAT_SECONDS = 5.0
@@ -128,7 +130,7 @@ class Session:
         """A run that did not exist before."""
         parent = self.request.parent
         if parent is not None:
-            self._check_parent(parent)
+            check_parent(self.workspace, parent, self.config)
         else:
             from curation.sources.discover import discover
 
@@ -155,24 +157,6 @@ class Session:
         )
         self.workspace.write([run], name=run.run_id)
         return {**asked, "run_id": run.run_id}
-
-    def _check_parent(self, parent: str) -> None:
-        """The options that decide how raw input becomes text must be those of the parent."""
-        with open_catalog(self.workspace) as connection:
-            before = run_config(connection, parent)["curation"]
-            status = rows(connection, "SELECT status FROM run WHERE run_id = ?", [parent])[0]["status"]
-        if status != "done":
-            raise UserError(f"--from {parent}: that run is {status}; only a finished run has all its documents")
-        new = to_dict(self.config)
-        fixed = ("read", "extract")
-        changed = differences({key: before[key] for key in fixed}, {key: new[key] for key in fixed})
-        for name in ("model", "prefix_characters"):
-            if before["language"][name] != new["language"][name]:
-                changed.append(f"language.{name}: {before['language'][name]!r} -> {new['language'][name]!r}")
-        changed = [line for line in changed if not line.startswith("read.max_bad_share")]
-        if changed:
-            listed = "\n  ".join(changed)
-            raise UserError(f"--from {parent}: these need the raw input; run it again without --from:\n  {listed}")
 
     def _resumed(self) -> dict[str, Any]:
         """A run that was interrupted: same configuration, same inputs, same software."""
@@ -262,7 +246,7 @@ class Session:
             tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
         folder.save("tombstones", tombstones.rules)
         if asked["parent"] is not None:
-            files, tasks = self._plan_parent(asked["parent"])
+            files, tasks = parent_plan(self.workspace, asked["parent"])
         else:
             identified = self._identify(asked["inputs"])
             files = [dataclasses.asdict(file) for file in identified]
@@ -294,23 +278,6 @@ class Session:
         if changed:
             raise UserError(f"changed since the run began: {', '.join(changed[:5])}; start a new run")
 
-    def _plan_parent(self, parent: str) -> tuple[list[dict[str, Any]], list[Any]]:
-        with open_catalog(self.workspace) as connection:
-            files = rows(connection, "SELECT * FROM raw_file WHERE run_id = ? ORDER BY raw_file_id, uri", [parent])
-            stored = rows(
-                connection,
-                "SELECT c.current_shard_id, s.path, ss.raw_file_id, ss.documents, ss.shard_id FROM c.shard o "
-                "JOIN current_shard c ON c.shard_id = o.shard_id JOIN shard s ON s.shard_id = c.current_shard_id "
-                "JOIN shard_source ss ON ss.shard_id = s.shard_id WHERE o.run_id = ? AND o.replaces IS NULL",
-                [parent],
-            )
-        sources: dict[str, dict[str, int]] = {}
-        weights: dict[str, int] = {}
-        for row in stored:
-            sources.setdefault(row["path"], {})[row["raw_file_id"]] = row["documents"]
-            weights[row["raw_file_id"]] = weights.get(row["raw_file_id"], 0) + 8192 * row["documents"]
-        return files, plan_parent(sorted(sources.items()), weights)
-
     def _pieces(self, folder: RunFolder, tasks: int) -> Iterator[tuple[str, Piece]]:
         for rank in range(tasks):
             for manifest in committed(folder, rank):
@@ -324,45 +291,12 @@ class Session:
             for manifest in committed(folder, rank):
                 tally.add(manifest)
         if asked["parent"] is not None:
-            self._add_parent(tally, asked["parent"])
+            add_parent(self.workspace, tally, asked["parent"])
         for file in files:
             if file["copy_of"]:
                 tally.add_copy(file["raw_file_id"])
         tally.verify()
         return tally
-
-    def _add_parent(self, tally: Tally, parent: str) -> None:
-        """What the parent counted without keeping a row, and what was taken down from its shards since."""
-        with open_catalog(self.workspace) as connection:
-            unstored = rows(
-                connection,
-                "SELECT step, reason, language, documents, bytes FROM filter_count "
-                "WHERE run_id = ? AND NOT stored AND reason <> 'duplicate_file'",
-                [parent],
-            )
-            files = rows(
-                connection,
-                "SELECT raw_file_id, records, unstored, quarantined, damaged FROM raw_file "
-                "WHERE run_id = ? AND copy_of IS NULL",
-                [parent],
-            )
-            quarantined = rows(
-                connection,
-                "SELECT raw_file_id, record_offset, record_index, reason, detail FROM quarantine WHERE run_id = ?",
-                [parent],
-            )
-        for row in unstored:
-            tally.rejected[(row["step"], row["reason"], row["language"], False)] += row["documents"]
-        tally.quarantined += [tuple(row.values()) for row in quarantined]
-        for file in files:
-            raw_file_id = file["raw_file_id"]
-            gone = file["records"] - file["unstored"] - file["quarantined"] - tally.read[raw_file_id]
-            if gone:  # rows that a take-down has removed from disk
-                tally.rejected[("takedown", "tombstone", "und", False)] += gone
-            tally.unstored[raw_file_id] += file["unstored"] + gone
-            tally.read[raw_file_id] = file["records"]
-            if file["damaged"]:
-                tally.damaged.add(raw_file_id)
 
     def _finish(self, folder: RunFolder, tally: Tally, files: list[dict[str, Any]]) -> int:
         """Record everything, end the run, remove working files, print the summary."""
@@ -382,7 +316,11 @@ class Session:
             log.error("%d file(s) could not be read whole; see the table quarantine", len(tally.damaged))
         if too_bad:
             allowed = self.config.read.max_bad_share
-            log.error("%.1f %% of the records were quarantined (read.max_bad_share allows %.1f %%)", 100 * bad_share, 100 * allowed)
+            log.error(
+                "%.1f %% of the records were quarantined (read.max_bad_share allows %.1f %%)",
+                100 * bad_share,
+                100 * allowed,
+            )
         elif tally.quarantined:
             log.warning("%d record(s) were quarantined; see the table quarantine", len(tally.quarantined))
         return code
@@ -391,7 +329,12 @@ class Session:
         self._beating.set()
         assert self.run_id is not None
         end = RunEnd(
-            run_id=self.run_id, attempt=self.attempt, status=status, exit_code=code, why=why, finished_at=now()
+            run_id=self.run_id,
+            attempt=self.attempt,
+            status=status,
+            exit_code=code,
+            why=why,
+            finished_at=now(),
         )
         self.workspace.write([end], name=f"{self.run_id}-{self.attempt:04d}")
 
@@ -414,40 +357,7 @@ class Session:
             print(f"{name:<12}{compression or '-':<14}{count:>10,}{size:>18,}")
         readable = [file for file in identified if file.copy_of is None]
         tasks = plan_raw(readable, self.config.read, self.request.limit)
-        print(f"{len(identified)} files, {len(identified) - len(readable)} of them copies, in {len(tasks)} tasks")
+        print(
+            f"{len(identified)} files, {len(identified) - len(readable)} of them copies, in {len(tasks)} tasks"
+        )
         return EXIT_DONE
-
-
-def summary(workspace: Workspace, run_id: str) -> str:
-    """The waterfall of a run and the commands to go on with, from the catalog."""
-    with open_catalog(workspace) as connection:
-        config = run_config(connection, run_id)
-        raw = rows(connection, "SELECT coalesce(sum(records), 0) n FROM raw_file WHERE run_id = ?", [run_id])
-        rejected = rows(
-            connection,
-            "SELECT step, reason, sum(documents)::BIGINT n FROM filter_count WHERE run_id = ? GROUP BY ALL",
-            [run_id],
-        )
-        bad = rows(
-            connection,
-            "SELECT reason, count(*) n FROM quarantine WHERE run_id = ? GROUP BY ALL",
-            [run_id],
-        )
-        kept = rows(
-            connection,
-            "SELECT coalesce(sum(documents), 0) n, count(*) shards, coalesce(sum(text_bytes), 0) size "
-            "FROM c.shard WHERE run_id = ? AND shard_kind = 'kept' AND replaces IS NULL",
-            [run_id],
-        )[0]
-    table = waterfall(
-        int(raw[0]["n"]),
-        [(row["step"], row["reason"], row["n"]) for row in rejected],
-        [(row["reason"], row["n"]) for row in bad],
-        int(kept["n"]),
-        list(config["curation"]["filters"]),
-    )
-    return (
-        f"{table}\n\n{kept['n']:,} documents, {kept['size'] / 1e6:,.1f} MB of text in {kept['shards']} shards: "
-        f"{workspace.shards / run_id}\nrun {run_id}\n\n"
-        f"next: python -m curation.dataset create NAME --run {run_id} --workspace {workspace.root}"
-    )

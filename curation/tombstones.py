@@ -40,7 +40,9 @@ def validate(what: str, value: str) -> None:
         except pa.ArrowInvalid as error:
             raise UserError(f"--pattern {value!r} is not a regular expression (RE2): {error}") from error
         if matches:
-            raise UserError(f"--pattern {value!r} matches the empty string, that is every document; narrow it")
+            raise UserError(
+                f"--pattern {value!r} matches the empty string, that is every document; narrow it"
+            )
 
 
 @dataclass(frozen=True)

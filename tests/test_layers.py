@@ -10,7 +10,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ["curation", "training", "audit", "dashboard"]
 PACKAGES = [name for name in LAYERS if (ROOT / name).is_dir()]
-HEAVY = {"torch", "transformers", "nanotron", "trafilatura", "duckdb", "pyarrow", "fasttext", "streamlit", "numpy"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "nanotron",
+    "trafilatura",
+    "duckdb",
+    "pyarrow",
+    "fasttext",
+    "streamlit",
+    "numpy",
+}
 
 
 def imported(path: Path) -> set[str]:

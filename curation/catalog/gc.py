@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from curation.catalog.query import open_catalog, rows
+from curation.catalog.query import open_catalog, rows, run_config
 from curation.catalog.store import _refresh_lock, refresh
 from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, Workspace, compact, now
 from curation.shards import ROW_WEIGHT, WEIGHT, ShardFacts, ShardJob, write_documents
@@ -32,10 +32,14 @@ def collect(workspace: Workspace, tell: Callable[[str], None] = lambda line: Non
     for row in gone:  # a removal on record whose file a killed gc left behind
         (workspace.root / row["path"]).unlink(missing_ok=True)
     if tombstones.rules:
+        rewritten = set()
         for shard in shards:
             hidden = _rewrite(workspace, shard, tombstones)
             if hidden:
+                rewritten.add(shard["run_id"])
                 tell(f"{shard['path']}: {hidden} taken-down document(s) removed from disk")
+        for run_id in sorted(rewritten):
+            _describe_anew(workspace, run_id)
     for run in ended:
         _remove_leftovers(workspace, run, tombstones, tell)
     with _refresh_lock(workspace):
@@ -43,6 +47,32 @@ def collect(workspace: Workspace, tell: Callable[[str], None] = lambda line: Non
     if merged:
         tell(f"{merged} record files merged")
     refresh(workspace)
+
+
+def _describe_anew(workspace: Workspace, run_id: str) -> None:
+    """Write the Croissant description of a run's shards as they are now."""
+    from curation.config import from_dict
+    from curation.croissant import write_croissant
+    from curation.filters import build_filters
+
+    with open_catalog(workspace) as connection:
+        config = from_dict(run_config(connection, run_id)["curation"])
+        shards = rows(connection, "SELECT * FROM shard WHERE run_id = ? ORDER BY path", [run_id])
+    facts = [
+        ShardFacts(
+            name=shard["shard_id"].removeprefix(f"{run_id}/"),
+            shard_kind=shard["shard_kind"],
+            language=shard["language"],
+            sha256=shard["sha256"],
+            documents=shard["documents"],
+            bytes=shard["bytes"],
+            text_bytes=shard["text_bytes"],
+            sources={},
+        )
+        for shard in shards
+    ]
+    scores = {each.name: each.scores for each in build_filters(config.filters)}
+    write_croissant(workspace.shards / run_id, config.card, facts, scores)
 
 
 def _remove_leftovers(
@@ -59,7 +89,9 @@ def _remove_leftovers(
     elif tombstones.rules and _parts_hold_hidden(workspace, run["run_id"], tombstones):
         for folder in (work, work.parent / "stages", workspace.shards / run["run_id"]):
             shutil.rmtree(folder, ignore_errors=True)
-        tell(f"run {run['run_id']} ({run['status']}): working files held taken-down text; a resume begins anew")
+        tell(
+            f"run {run['run_id']} ({run['status']}): working files held taken-down text; a resume begins anew"
+        )
 
 
 def _parts_hold_hidden(workspace: Workspace, run_id: str, tombstones: Tombstones) -> bool:

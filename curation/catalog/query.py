@@ -145,9 +145,7 @@ def create_document_view(
     if shard_ids is not None:
         chosen = set(shard_ids)
         wanted = [row for row in wanted if row[0] in chosen]
-    connection.execute(
-        "CREATE TABLE _document_file (filename VARCHAR, shard_id VARCHAR, shard_kind VARCHAR)"
-    )
+    connection.execute("CREATE TABLE _document_file (filename VARCHAR, shard_id VARCHAR, shard_kind VARCHAR)")
     if not wanted:
         # read_parquet refuses an empty list of files.
         connection.register("_no_document", empty_document_table())

@@ -18,7 +18,15 @@ URL_FIELDS = (
     *("warc-target-uri", "WARC-Target-URI", "warc_target_uri"),
 )
 CRAWLED_FIELDS = (
-    *("crawled_at", "timestamp", "crawl_date", "crawl_timestamp", "date_download", "fetched_at", "fetch_time"),
+    *(
+        "crawled_at",
+        "timestamp",
+        "crawl_date",
+        "crawl_timestamp",
+        "date_download",
+        "fetched_at",
+        "fetch_time",
+    ),
     *("warc-date", "WARC-Date", "warc_date"),
 )
 PUBLISHED_FIELDS = (

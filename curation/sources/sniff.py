@@ -311,7 +311,9 @@ def _compression(head: bytes) -> Compression:
     return ""
 
 
-def _decompressed_head(head: bytes, compression: Compression, read_more: ReadMore) -> tuple[bytes, bool, bool]:
+def _decompressed_head(
+    head: bytes, compression: Compression, read_more: ReadMore
+) -> tuple[bytes, bool, bool]:
     """(data, whether that is all of it, whether something was broken)."""
     sample, whole, broken = _decompress(head, compression, len(head) < HEAD_BYTES)
     for size in _MORE_BYTES:

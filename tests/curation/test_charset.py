@@ -1,7 +1,9 @@
 """Charsets: every charset with a right, no, a wrong and a contradicting declaration; hostile bytes."""
 
 import random
+import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,7 +24,7 @@ LABELS = {
 NAMES = {"gb2312": "gb18030", "iso-8859-1": "windows-1252", "tis-620": "windows-874", "utf-16": "utf-16le"}
 """Label -> the name of what it stands for, where they differ."""
 
-AMBIGUOUS = {("hun_Latn", "iso-8859-1"): {1}}
+AMBIGUOUS = {("hun_Latn", "iso-8859-1"): {0}}
 """Sentences whose one telling letter reads as well in the charset that is declared (ő as õ)."""
 
 CHARSETS = [(codec, language) for codec, languages in LEGACY.items() for language in languages]
@@ -56,7 +58,8 @@ def test_page(codec: str, language: str) -> None:
         html = page(text, meta=meta)
         decoded, charset = decode(html.encode(codec), header, html=True)
         assert decoded == html
-        assert header != label or charset == name or codec == "cp1252"
+        if {header, meta} == {label}:
+            assert charset == name
 
 
 @pytest.mark.parametrize(
@@ -98,12 +101,13 @@ def test_utf_32_without_mark(codec: str) -> None:
     assert decode(text.encode(codec))[0] == text
 
 
-@pytest.mark.parametrize("language", sorted(SENTENCES))
+@pytest.mark.parametrize(
+    "language",
+    [name for name, pair in SENTENCES.items() if sum(not each.isascii() for each in "".join(pair)) > 4],
+)
 def test_utf_8_with_bad_bytes(language: str) -> None:
     """Each bad byte costs itself, never the page."""
     first, second = SENTENCES[language]
-    if sum(not character.isascii() for character in first + second) < 5:
-        pytest.skip("hardly any non-ASCII letters")
     body = first.encode() + b" \xff " + second.encode() + b" \xc3\x28 \x80"
     for declared in ("utf-8", None, "iso-8859-1", "windows-1251"):
         assert decode(body, declared) == (f"{first} \ufffd {second} \ufffd( \ufffd", "utf-8")
@@ -206,7 +210,9 @@ def test_any_bytes(body: bytes, declared: str | None) -> None:
     assert decode(body, declared, html=True) == (text, charset)
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\ufeff")))
+@given(
+    st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\ufeff"))
+)
 def test_utf_8_round_trip(text: str) -> None:
     assert decode(text.encode()) == (text, "utf-8")
 
@@ -244,13 +250,11 @@ def test_linear(body: bytes) -> None:
     assert time.process_time() - start < 2
 
 
-def test_real_pages_in_legacy_charsets(shared) -> None:  # type: ignore[no-untyped-def]
+def test_real_pages_in_legacy_charsets(shared: Path) -> None:
     """Pages of a real site in a dozen languages, put back into the charsets of their time."""
     archive = shared / "crawl" / "debian-00000.warc.gz"
     if not archive.is_file():
         pytest.skip(f"{archive} is absent")
-    import re
-
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
     codecs = {
@@ -261,13 +265,15 @@ def test_real_pages_in_legacy_charsets(shared) -> None:  # type: ignore[no-untyp
     seen = 0
     with archive.open("rb") as stream:
         for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
-            match = re.search(r"/browse/(zh-..|..)", record.headers["WARC-Target-URI"])
-            for codec in codecs.get(match[1], ()) if match else ():
-                body = record.reader.read() if codec == codecs[match[1]][0] else body  # noqa: F821
-                legacy = re.sub(rb"<meta[^>]*charset[^>]*>|<\?xml.*?\?>", b"", body).decode()
-                legacy_body = legacy.encode(codec, "xmlcharrefreplace")
+            url = record.headers["WARC-Target-URI"]
+            match = re.search(r"/browse/(zh-..|..)", url)
+            if match is None or match[1] not in codecs:
+                continue
+            body = re.sub(rb"<meta[^>]*charset[^>]*>|<\?xml.*?\?>", b"", record.reader.read())
+            for codec in codecs[match[1]]:
+                legacy = body.decode().encode(codec, "xmlcharrefreplace")
                 for declared in (LABELS[codec], None, "utf-8", "iso-8859-1"):
-                    text, charset = decode(legacy_body, declared, html=True)
-                    assert text == clean_text(legacy_body.decode(codec)), (record.headers, declared, charset)
+                    text, charset = decode(legacy, declared, html=True)
+                    assert text == clean_text(legacy.decode(codec)), (url, declared, charset)
                 seen += 1
     assert seen > 50

@@ -28,7 +28,7 @@ def a_run(run_id: str) -> Run:
 
 def tombstone(name: str) -> Tombstone:
     at = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
-    return Tombstone(tombstone_id=name, what="url", value="http://x/", why="it's \"quoted\"", requested_at=at)
+    return Tombstone(tombstone_id=name, what="url", value="http://x/", why='it\'s "quoted"', requested_at=at)
 
 
 def count(workspace: Workspace, table: str = "tombstone") -> int:
@@ -51,7 +51,7 @@ def test_values_come_back(tmp_path: Path) -> None:
     workspace.write([tombstone("a")])
     with open_catalog(workspace) as connection:
         (row,) = rows(connection, "SELECT * FROM tombstone")
-    assert row["why"] == "it's \"quoted\""
+    assert row["why"] == 'it\'s "quoted"'
     assert row["requested_at"] == datetime(2026, 1, 2, 3, 4, 5, 6)
 
 
@@ -204,6 +204,8 @@ def test_writers_and_readers_at_once_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.full
 def test_a_minute_of_writers_and_readers_waits_less_than_a_second(tmp_path: Path) -> None:
     written, answers, longest_write, longest_read = concurrency(tmp_path, seconds=60)
-    print(f"{written} written, {answers} answers, longest write {longest_write:.3f} s, read {longest_read:.3f} s")
+    print(
+        f"{written} written, {answers} answers, longest write {longest_write:.3f} s, read {longest_read:.3f} s"
+    )
     assert longest_write < 1
     assert longest_read < 1

@@ -246,9 +246,15 @@ def test_a_range_does_not_take_a_nested_archive_for_members(compression: str) ->
     stored = gzip_member(b"HEAD " + nested, 0) if compression == "gzip" else zstd_frame(b"HEAD " + nested)
     assert nested[:30] in stored
     archive = compress(b"HEAD 1", compression) + stored + compress(b"HEAD 3", compression)
-    middle = archive.index(nested) + len(nested) // 2
-    rows = read_all(archive, compression, start=middle, is_head=lambda head: head.startswith(b"HEAD"))
-    assert [row[1] for row in rows] == [b"HEAD 3"]
+    middle = archive.index(nested[:30]) + 10_000
+
+    def in_range(lookback: int) -> list[bytes]:
+        is_head = lambda head: head.startswith(b"HEAD")  # noqa: E731
+        rows = read_all(archive, compression, start=middle, is_head=is_head, lookback=lookback)
+        return [row[1] for row in rows]
+
+    assert in_range(lookback=1 << 20) == [b"HEAD 3"]
+    assert len(in_range(lookback=0)) > 1  # what it is good for
 
 
 @BOTH

@@ -1,0 +1,283 @@
+"""Parquet, one document a row, in memory that does not depend on the size of row groups."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from curation.charset import Undecodable, decode
+from curation.sources.fields import FACT_FIELDS, NESTED_FIELDS, take_facts, take_text, text_fields
+from curation.sources.pages import pages
+from curation.sources.record import RawRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+MAX_PAGE_BYTES = 256 << 20
+"""Larger pages are not read: it takes three times their size to do so. Writers close a page at 1 MB or at
+the end of a long value."""
+_BUFFER_BYTES = 1 << 20
+_MAX_FACT_BYTES = 64 << 10
+"""Longer values are no URL, title or date, and are taken for missing."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_parquet(
+    file: BinaryIO,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    max_record_bytes: int,
+    text_field: str = "",
+    trust_footer: bool = False,
+) -> Iterator[RawRecord]:
+    """A record for each row; its offset is the number of the row.
+
+    Where a row group is broken, the rows from there to its end are one quarantined record. Rows are read
+    one at a time (12 µs each), so that memory is bounded by the largest page, and damage costs no row
+    before it.
+
+    Args:
+        file: seekable.
+        start, end: give the records whose offset is in [start, end).
+        max_record_bytes: larger texts are quarantined.
+        text_field: the column that holds the text; ``""`` takes the first of the usual ones that does.
+        trust_footer: look at the sizes of pages only where the footer gives a reason; for files in which
+            many small reads are slow.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    try:
+        parquet = open_parquet(file)
+        columns = _Columns(parquet, text_field)
+    except _broken() as error:
+        _reraise_io_error(error)
+        if start == 0:
+            yield _damage(0, "damaged", f"no readable Parquet footer ({_brief(error)})")
+        return
+    first = 0
+    for group in range(parquet.num_row_groups):
+        rows = max(0, parquet.metadata.row_group(group).num_rows)
+        if first + rows > start and (end is None or first < end):
+            limit = _readable_rows(file, parquet, group, columns, trust_footer)
+            stop = first + rows if end is None else min(end, first + rows)
+            for record in _read_group(parquet, group, columns, first, rows, limit, stop, max_record_bytes):
+                if record.offset >= start:
+                    yield record
+        first += rows
+
+
+def open_parquet(file: BinaryIO) -> "pq.ParquetFile":
+    """The file, for streaming. Raises what ``broken`` lists where the footer is no good."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
+
+
+def row_groups(file: BinaryIO) -> list[tuple[int, int]]:
+    """(rows, compressed bytes) of each row group; empty where the footer cannot be read."""
+    try:
+        metadata = open_parquet(file).metadata
+        groups = []
+        for group in range(metadata.num_row_groups):
+            about = metadata.row_group(group)
+            size = sum(about.column(i).total_compressed_size for i in range(about.num_columns))
+            groups.append((max(0, about.num_rows), max(0, size)))
+        return groups
+    except _broken() as error:
+        _reraise_io_error(error)
+        return []
+
+
+# ---- row groups ----
+
+
+def _read_group(
+    parquet: "pq.ParquetFile",
+    group: int,
+    columns: "_Columns",
+    first: int,
+    rows: int,
+    limit: int,
+    stop: int,
+    max_bytes: int,
+) -> Iterator[RawRecord]:
+    """The records of a row group before row ``stop``: always from its first, so that each range of rows
+    meets damage at the same place."""
+    row = first
+    try:
+        batches = parquet.iter_batches(
+            batch_size=1, row_groups=[group], columns=columns.selected, use_threads=False
+        )
+        while row < min(first + limit, stop) and (batch := next(batches, None)) is not None:
+            record = columns.record(row, batch, max_bytes)
+            del batch  # it may be huge, and the next one is made before this name is bound anew
+            yield record
+            row += 1
+    except _broken() as error:
+        _reraise_io_error(error)
+        yield _damage(row, "damaged", f"{first + rows - row} rows of row group {group} ({_brief(error)})")
+        return
+    if row == first + limit < stop:
+        detail = f"{rows - limit} rows of row group {group}, in or behind a page of more than {MAX_PAGE_BYTES:,} bytes"
+        yield _damage(row, "oversized", detail)
+    elif row < stop:
+        yield _damage(row, "damaged", f"row group {group} lacks {first + rows - row} of its {rows} rows")
+
+
+def _readable_rows(
+    file: BinaryIO, parquet: "pq.ParquetFile", group: int, columns: "_Columns", trust_footer: bool
+) -> int:
+    """How many rows of a row group come before a page that is too large to be read."""
+    about = parquet.metadata.row_group(group)
+    readable = max(0, about.num_rows)
+    for number in columns.leaves:
+        chunk = about.column(number)
+        if trust_footer and 0 <= chunk.total_uncompressed_size <= MAX_PAGE_BYTES:
+            continue
+        repeated = parquet.schema.column(number).max_repetition_level > 0
+        begin, row = chunk.data_page_offset, 0
+        if chunk.has_dictionary_page and chunk.dictionary_page_offset:
+            begin = min(begin, chunk.dictionary_page_offset)
+        for page in pages(file, max(0, begin), chunk.total_compressed_size):
+            if page.bytes > MAX_PAGE_BYTES:
+                readable = min(readable, 0 if repeated else row)
+                break
+            row += page.values
+    return max(0, readable)
+
+
+def _damage(row: int, reason: str, detail: str) -> RawRecord:
+    return RawRecord(row, quarantined=reason, detail=detail, damage=True)
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """What Arrow raises for broken files. Its own I/O errors carry no errno."""
+    import pyarrow as pa
+
+    return (pa.ArrowException, OSError, ValueError, OverflowError, TypeError)
+
+
+def _reraise_io_error(error: Exception) -> None:
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+# ---- columns and rows ----
+
+
+class _Columns:
+    """The columns of a file that are read."""
+
+    def __init__(self, parquet: "pq.ParquetFile", text_field: str) -> None:
+        names = parquet.schema_arrow.names
+        self.text_field = text_field
+        self.texts = [name for name in text_fields(text_field) if name in names]
+        wanted = [*self.texts, *(name for name in FACT_FIELDS if name in names)]
+        paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+        for name in NESTED_FIELDS:
+            wanted += [f"{name}.{fact}" for fact in FACT_FIELDS if f"{name}.{fact}" in paths]
+        if not wanted and paths:
+            wanted = [paths[0]]  # to count rows
+        self.selected = list(dict.fromkeys(wanted))
+        heads = tuple(f"{name}." for name in self.selected)
+        self.leaves = [n for n, path in enumerate(paths) if path in self.selected or path.startswith(heads)]
+
+    def record(self, row: int, batch: "pa.RecordBatch", max_bytes: int) -> RawRecord:
+        """The only row of a batch as a record."""
+        record = RawRecord(row)
+        cells: dict[str, pa.Array] = {}
+        for name, cell in zip(batch.schema.names, batch.columns, strict=True):
+            cells.setdefault(name, cell)
+        self._take_text(record, cells, max_bytes)
+        if not record.quarantined:
+            facts = {
+                name: _fact(cell[0])
+                for name, cell in cells.items()
+                if name not in self.texts and cell.nbytes <= _MAX_FACT_BYTES
+            }
+            take_facts(record, facts)
+        return record
+
+    def _take_text(self, record: RawRecord, cells: "dict[str, pa.Array]", max_bytes: int) -> None:
+        fields: dict[str, str] = {}
+        for name in self.texts:
+            size, data = _cell_bytes(cells[name], max_bytes)
+            if size < 0:
+                continue
+            record.size = size
+            if size > max_bytes:
+                record.quarantined = "oversized"
+                record.detail = f"a text of {size:,} bytes; read.max_record_bytes is {max_bytes:,}"
+                return
+            try:
+                fields[name] = data.decode()
+            except UnicodeDecodeError:
+                try:
+                    fields[name], record.charset = decode(data, html=True)
+                except Undecodable as error:
+                    record.quarantined, record.detail = "undecodable", str(error)
+                    return
+            if data:
+                break
+        take_text(record, fields, self.text_field)
+
+
+def _cell_bytes(cell: "pa.Array", max_bytes: int) -> tuple[int, bytes]:
+    """(size, bytes) of a string or binary value of any kind, no bytes where there are more than
+    ``max_bytes``; size -1 for null and other types."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(cell, pa.ExtensionArray):
+        cell = cell.storage
+    if isinstance(cell, pa.DictionaryArray):
+        index = cell.indices[0].as_py()
+        if index is None:
+            return -1, b""
+        cell = cell.dictionary.slice(index, 1)
+    if cell.nbytes > max_bytes and _is_bytes(cell.type):  # a scalar would be a copy of it
+        size = pc.binary_length(cell)[0].as_py() or 0
+        if size > max_bytes:
+            return size, b""
+    scalar = cell[0]
+    if not isinstance(scalar, pa.BinaryScalar) or not scalar.is_valid:
+        return -1, b""
+    data = scalar.as_buffer().to_pybytes()
+    return len(data), data
+
+
+def _is_bytes(kind: "pa.DataType") -> bool:
+    import pyarrow.types as types
+
+    return any(
+        test(kind)
+        for test in (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    )
+
+
+def _fact(scalar: Any) -> Any:
+    """A value of a column of facts as a Python object; None where it has no sensible one."""
+    import pyarrow as pa
+
+    if isinstance(scalar, pa.DictionaryScalar | pa.ExtensionScalar):
+        scalar = scalar.value
+    if scalar is None or not scalar.is_valid:
+        return None
+    if isinstance(scalar, pa.StructScalar):
+        return {name: _fact(scalar[number]) for number, name in enumerate(scalar.type.names)}
+    if isinstance(scalar, pa.BinaryScalar):
+        return scalar.as_buffer().to_pybytes().decode("utf-8", "replace")
+    try:
+        if isinstance(scalar, pa.TimestampScalar):
+            per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[scalar.type.unit]
+            seconds, rest = divmod(scalar.value, per_second)
+            return _EPOCH + timedelta(seconds=seconds, microseconds=rest * 10**6 // per_second)
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,1 @@
+"""The datatrove steps of our own: ``read`` -> ``annotate`` -> ``write``."""

@@ -1,0 +1,131 @@
+"""Between reader and writer: text, language, take-downs, scores and decisions."""
+
+from datatrove.data import DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from curation.config import CurationConfig
+from curation.filters import build_filters
+from curation.steps.common import decided, quarantine, reject
+from curation.tombstones import Tombstones
+
+
+class Extract(PipelineStep):
+    """HTML -> text; what cannot be extracted is quarantined with its reason."""
+
+    type = "extractor"
+    name = "extract"
+
+    def __init__(self, config: CurationConfig) -> None:
+        super().__init__()
+        self.config = config.extract
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Replace the HTML of each page by its text; text and code pass."""
+        from curation.extract import CpuLimit, TooDeep, TooLarge, extract
+
+        for document in data or ():
+            meta = document.metadata
+            if not decided(document) and meta["media"] == "html":
+                try:
+                    found = extract(
+                        document.text, url=meta["url"], config=self.config, crawled_at=meta["crawled_at"]
+                    )
+                except TooLarge as error:
+                    quarantine(document, "too_large", str(error))
+                except TooDeep as error:
+                    quarantine(document, "too_deep", str(error))
+                except CpuLimit as error:
+                    quarantine(document, "cpu_limit", str(error))
+                except (OSError, MemoryError):
+                    raise  # the machine's trouble, not the page's
+                except Exception as error:
+                    # Any page may hold what a parser's authors never saw; it costs that page, and is counted.
+                    quarantine(document, "extract_error", f"{type(error).__name__}")
+                else:
+                    document.text = found.text
+                    for name in ("title", "author", "date"):
+                        meta[name] = getattr(found, name) or meta[name]
+            if not decided(document) and not document.text.strip():
+                reject(document, "extract", "no_text")
+            yield document
+
+
+class IdentifyLanguage(PipelineStep):
+    """Writes ``language`` and ``language_score``; deciding is ``Decide``'s."""
+
+    type = "annotator"
+    name = "language"
+
+    def __init__(self, config: CurationConfig) -> None:
+        super().__init__()
+        self.config = config.language
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Annotate each document that has text; source code carries its programming language."""
+        from curation.language import Identifier
+
+        identifier = Identifier(self.config)
+        for document in data or ():
+            meta = document.metadata
+            if decided(document):
+                meta["language"], meta["language_score"] = "und", 0.0
+            elif meta["_code"]:
+                meta["language"], meta["language_score"] = meta["_code"], 1.0
+            else:
+                meta["language"], meta["language_score"] = identifier.identify(document.text)
+            yield document
+
+
+class TakeDown(PipelineStep):
+    """Rejects what a tombstone hides, and drops its text and title at once."""
+
+    type = "filter"
+    name = "takedown"
+
+    def __init__(self, tombstones: Tombstones) -> None:
+        super().__init__()
+        self.tombstones = tombstones
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Test each document against the rules as they stood when the run was planned."""
+        for document in data or ():
+            meta = document.metadata
+            if "quarantined" not in meta and self.tombstones.hides(document.id, meta["url"], meta["domain"]):
+                document.text = ""
+                meta.pop("step", None)
+                meta.pop("reason", None)
+                meta |= {"title": None, "author": None, "language": "und", "language_score": 0.0}
+                reject(document, "takedown", "tombstone")
+            yield document
+
+
+class ScoreAndDecide(PipelineStep):
+    """Every filter scores every document that has text; then language and filters decide, in order."""
+
+    type = "filter"
+    name = "filters"
+
+    def __init__(self, config: CurationConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.filters = build_filters(config.filters)
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Scores already there (from a parent run) are used as they are."""
+        from curation.language import parse_languages
+
+        wanted = parse_languages(self.config.language.languages)
+        for document in data or ():
+            if not decided(document):
+                meta = document.metadata
+                if wanted and meta["language"] not in wanted:
+                    reject(document, "language", "other_language")
+                elif meta["language_score"] < self.config.language.threshold:
+                    reject(document, "language", "low_score")
+                for each in self.filters:
+                    scores = meta.get(each.name)
+                    if scores is None or scores.keys() != each.scores.keys():
+                        meta[each.name] = scores = each.score(document)
+                    if (reason := each.reason(scores)) is not None:
+                        reject(document, each.name, reason)
+            yield document

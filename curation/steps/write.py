@@ -1,0 +1,116 @@
+"""The writer of parts: what it has committed is done, what it has not is done again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from curation.config import CurationConfig
+from curation.filters import build_filters
+from curation.plan import RunFolder
+from curation.records import write_durably
+from curation.shards import PartWriter
+from curation.steps.common import Position, StopRequested
+from curation.steps.read import ReadRecords, ReadShards
+
+COMMIT_SECONDS = 1.0
+COMMIT_SHARE = 0.05
+"""A part is committed after a second, later after 5 % of the task's time: that is what a kill can cost."""
+COMMIT_WEIGHT = 48 * 2**20
+"""... and at this many bytes of text, which bounds a worker's memory."""
+
+
+class WriteParts(PipelineStep):
+    """Commits parts: the rows, and a manifest written last, whose existence means that the part counts."""
+
+    type = "writer"
+    name = "parts"
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: CurationConfig,
+        reader: ReadRecords | ReadShards,
+        stopping: Callable[[], bool],
+        deaths: int = 0,
+    ) -> None:
+        super().__init__()
+        self.folder, self.reader, self.stopping = folder, reader, stopping
+        self.scores = {each.name: each.scores for each in build_filters(config.filters)}
+        self.writer = PartWriter(self.scores)
+        # After a death commit sooner, so that even a worker that is killed again and again gets on.
+        self.commit_seconds = COMMIT_SECONDS / 2**deaths
+        self._clear()
+
+    def _clear(self) -> None:
+        self.after: Position | None = None
+        self.rejected: dict[tuple[str, str, str, bool], list[int]] = {}
+        self.quarantined: list[tuple[str, int, int, str, str]] = []
+        self.unstored: dict[str, int] = {}
+        self.damaged: set[str] = set()
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Consume all documents of the task; raises StopRequested after a commit when told to stop."""
+        path = self.folder.parts(rank)
+        path.mkdir(parents=True, exist_ok=True)
+        for leftover in path.glob("*.parquet"):  # written, but its manifest never was
+            if not leftover.with_suffix(".json").exists():
+                leftover.unlink()
+        number = len(list(path.glob("*.json")))
+        began = last = time.monotonic()
+        for document in data or ():
+            self._take(document)
+            now = time.monotonic()
+            due = now - last > max(self.commit_seconds, COMMIT_SHARE * (now - began))
+            if due or self.writer.weight >= COMMIT_WEIGHT or self.stopping():
+                self._commit(path / f"{number:06d}.parquet")
+                number, last = number + 1, now
+                if self.stopping():
+                    raise StopRequested
+        if self.after is not None:
+            self._commit(path / f"{number:06d}.parquet")
+        yield from ()
+
+    def _take(self, document: Document) -> None:
+        meta = document.metadata
+        self.after = meta["_position"]
+        raw_file_id = meta["raw_file_id"]
+        if meta["_damage"]:
+            self.damaged.add(raw_file_id)
+        if "quarantined" in meta:
+            place = (raw_file_id, meta["record_offset"], meta["record_index"])
+            self.quarantined.append((*place, meta["quarantined"], meta["detail"]))
+            return
+        stored = (meta.get("step"), meta.get("reason")) != ("read", "record_type")
+        text_bytes = 0
+        if stored:
+            row = {name: value for name, value in meta.items() if not name.startswith("_")}
+            row |= {"id": document.id, "text": document.text}
+            text_bytes = self.writer.add("rejected" if "step" in meta else "kept", row)
+        else:
+            self.unstored[raw_file_id] = self.unstored.get(raw_file_id, 0) + 1
+        if "step" in meta:
+            counts = self.rejected.setdefault(
+                (meta["step"], meta["reason"], meta["language"], stored), [0, 0]
+            )
+            counts[0] += 1
+            counts[1] += text_bytes
+
+    def _commit(self, path: Path) -> None:
+        pieces = self.writer.write(path)
+        manifest = {
+            "after": self.after,
+            "read": self.reader.counts,
+            "unstored": self.unstored,
+            "damaged": sorted(self.damaged),
+            "pieces": [asdict(piece) for piece in pieces],
+            "rejected": [[*key, *counts] for key, counts in sorted(self.rejected.items())],
+            "quarantined": self.quarantined,
+        }
+        write_durably(path.with_suffix(".json"), orjson.dumps(manifest))
+        self.reader.counts = {}
+        self._clear()
