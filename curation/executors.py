@@ -313,6 +313,10 @@ def _work(
     from curation.steps.common import StopRequested
 
     try:
+        # Errors reach the user once, through the pipe; what libraries say beside goes to a file.
+        errors = folder.stage(stage) / "logs" / f"stderr_{rank:05d}.log"
+        errors.parent.mkdir(parents=True, exist_ok=True)
+        sys.stderr = errors.open("a", buffering=1)
         run_task(folder, stage, config, tasks, rank, deaths)
     except StopRequested:
         os._exit(EXIT_INTERRUPTED)

@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -263,8 +263,9 @@ RECORD_TYPES: dict[str, type[Record]] = {
 
 
 @cache
-def columns(record_type: type[Record]) -> dict[str, type]:
-    """Column name -> Python type (``str``, ``int``, ``float``, ``bool``, ``datetime``) of a record type."""
+def columns(kind: str) -> dict[str, type]:
+    """Column name -> Python type (``str``, ``int``, ``float``, ``bool``, ``datetime``) of a record kind."""
+    record_type = RECORD_TYPES[kind]
     plain: dict[str, type] = {}
     hints = get_type_hints(record_type)
     for field in dataclasses.fields(record_type):
@@ -277,7 +278,7 @@ def columns(record_type: type[Record]) -> dict[str, type]:
 def to_row(record: Record) -> dict[str, Any]:
     """The record as a dict of JSON values; times as ISO 8601 in UTC."""
     row: dict[str, Any] = {}
-    for name in columns(type(record)):
+    for name in columns(record.kind):
         value = getattr(record, name)
         row[name] = value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
     return row
@@ -390,7 +391,7 @@ def arrow_schema(kind: str) -> Any:
     import pyarrow as pa
 
     types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: pa.string()}
-    return pa.schema([(name, types[python]) for name, python in columns(RECORD_TYPES[kind]).items()])
+    return pa.schema([(name, types[python]) for name, python in columns(kind).items()])
 
 
 def rows_to_parquet(kind: str, rows: list[dict[str, Any]], sources: list[str] | None = None) -> bytes:
@@ -416,7 +417,7 @@ def read_rows(file: RecordFile) -> list[tuple[str, dict[str, Any]]]:
         FileNotFoundError: the file was compacted meanwhile; the caller lists anew.
         ValueError: the file is no record; the message names it.
     """
-    known = columns(RECORD_TYPES[file.kind])
+    known = columns(file.kind)
     try:
         if file.path.suffix == ".json":
             rows = [json.loads(file.path.read_bytes())]
@@ -497,12 +498,7 @@ def is_alive(attempt: dict[str, Any], heartbeat_at: float | None, stale_seconds:
         try:
             process = psutil.Process(attempt["pid"])
             same = abs(process.create_time() - attempt["pid_created"]) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return False
     return heartbeat_at is not None and time.time() - heartbeat_at < stale_seconds
-
-
-def unique(values: Iterable[str]) -> list[str]:
-    """The distinct values, first come first."""
-    return list(dict.fromkeys(values))

@@ -35,7 +35,7 @@ exit codes:
 
 def build_parser() -> "ArgumentParser":
     """The command line: the options of the command, then every field of ``CurationConfig``."""
-    from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
+    from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter  # type: ignore[attr-defined]
 
     from curation.config import CurationConfig, presets
 

@@ -136,7 +136,7 @@ class Session:
 
             discover(self.request.inputs, self.config.read.storage_options)  # a wrong input fails first
         inputs = [str(Path(name).absolute()) if Path(name).exists() else name for name in self.request.inputs]
-        asked = {
+        asked: dict[str, Any] = {
             "curation": to_dict(self.config),
             "inputs": inputs,
             "parent": parent,

@@ -14,7 +14,7 @@ from dashboard import ui, views
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """A page cannot exit: the browser shows what was wrong."""
+        """A page cannot exit, so the browser shows what was wrong."""
         raise UserError(f"{message}; usage: streamlit run dashboard/app.py -- --workspace W")
 
 
@@ -28,8 +28,8 @@ def main() -> None:
     except UserError as error:
         ui.trouble("The dashboard was started with a wrong option.", str(error))
     if not workspace.exists:
-        ui.empty("There is no workspace here yet. Start the dashboard with another --workspace, or make this one:")
-        ui.command("python", "-m", "curation.run", "INPUT", "--workspace", str(workspace.root))
+        ui.line(f"workspace {workspace.root}")
+        ui.empty("There is no workspace here yet. This makes one:", workspace, "curation.run", "INPUT")
         st.stop()
     pages = [
         st.Page(partial(view.show, workspace), title=view.TITLE, url_path=name, default=rank == 0)

@@ -107,7 +107,8 @@ def _status(workspace: Workspace) -> None:
         )
         datasets = rows(
             connection,
-            """SELECT d.name, d.version, count(s.shard_id) AS shards, coalesce(sum(s.documents), 0)::BIGINT AS documents,
+            """SELECT d.name, d.version, count(s.shard_id) AS shards,
+                 coalesce(sum(s.documents), 0)::BIGINT AS documents,
                  coalesce(sum(s.text_bytes), 0)::BIGINT AS text_bytes FROM dataset d
                LEFT JOIN dataset_shard ds USING (dataset_id) LEFT JOIN current_shard c ON c.shard_id = ds.shard_id
                LEFT JOIN shard s ON s.shard_id = c.current_shard_id GROUP BY ALL ORDER BY name, version""",
@@ -154,8 +155,8 @@ def print_rows(names: Sequence[str], values: Sequence[tuple[Any, ...]], style: s
             n.rjust(w) if r else n.ljust(w) for n, w, r in zip(names, widths, numeric, strict=True)
         ).rstrip()
     )
-    for row in cells:
-        line = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, numeric, strict=True))
+    for cell_row in cells:
+        line = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cell_row, widths, numeric, strict=True))
         print("  ".join(line).rstrip())
 
 

@@ -91,9 +91,13 @@ def _ingest(workspace: Workspace, known: set[tuple[str, str]] | None) -> int:
             if known is None:
                 _create_tables(connection)
             count = _ingest_new(workspace, connection, set(known or ()))
+            # Closing writes too, but keeps an error (a full disk) to itself.
+            connection.execute("CHECKPOINT")
         aside.replace(workspace.catalog)
         for kind in RECORD_TYPES:
             compact(workspace, kind, least=COMPACT_BEYOND)
+    except duckdb.Error as error:
+        raise OSError(f"the catalog cannot be written in {workspace.root}: {error}") from error
     finally:
         for leftover in workspace.root.glob(f"{aside.name}*"):
             leftover.unlink(missing_ok=True)
@@ -103,8 +107,8 @@ def _ingest(workspace: Workspace, known: set[tuple[str, str]] | None) -> int:
 def _create_tables(connection: "duckdb.DuckDBPyConnection") -> None:
     connection.execute(f"CREATE TABLE _schema AS SELECT {CATALOG_SCHEMA}::BIGINT AS version")
     connection.execute("CREATE TABLE _source (kind VARCHAR, name VARCHAR)")
-    for kind, record_type in RECORD_TYPES.items():
-        fields = ", ".join(f'"{name}" {_SQL_TYPES[python]}' for name, python in columns(record_type).items())
+    for kind in RECORD_TYPES:
+        fields = ", ".join(f'"{name}" {_SQL_TYPES[python]}' for name, python in columns(kind).items())
         connection.execute(f'CREATE TABLE "{kind}" ({fields})')
 
 
@@ -157,7 +161,7 @@ def _insert(connection: "duckdb.DuckDBPyConnection", kind: str, rows: list[dict[
     casts = ", ".join(
         # Times are ISO 8601 in UTC; the cast drops the offset so that no time zone data is needed.
         f"CAST(replace(\"{name}\", '+00:00', '') AS TIMESTAMP)" if python is datetime else f'"{name}"'
-        for name, python in columns(RECORD_TYPES[kind]).items()
+        for name, python in columns(kind).items()
     )
     connection.execute(f'INSERT INTO "{kind}" SELECT {casts} FROM incoming')
     connection.unregister("incoming")

@@ -46,8 +46,8 @@ def registry() -> dict[str, type[Any]]:
     for module_info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{module_info.name}")
         for _, cls in inspect.getmembers(module, inspect.isclass):
-            if cls.__module__ == module.__name__ and isinstance(getattr(cls, "name", None), str):
-                found[cls.name] = cls
+            if cls.__module__ == module.__name__ and isinstance(name := getattr(cls, "name", None), str):
+                found[name] = cls
     return found
 
 

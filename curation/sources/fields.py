@@ -29,9 +29,7 @@ CRAWLED_FIELDS = (
     ),
     *("warc-date", "WARC-Date", "warc_date"),
 )
-PUBLISHED_FIELDS = (
-    *("date_published", "published_at", "publish_date", "publication_date", "published", "pubdate"),
-)
+PUBLISHED_FIELDS = (*("date_published", "published_at", "publish_date", "publication_date", "published", "pubdate"),)
 DATE_FIELD = "date"
 """A day is when the text was published; a time of day too says when it was crawled."""
 TITLE_FIELDS = ("title",)

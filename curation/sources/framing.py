@@ -355,34 +355,48 @@ def _may_be_true(run: _Run, form: Format, declared: int) -> bool:
     if not isinstance(run, _PlainRun):
         return False
     tail = run.bytes_at(run.position + declared - 1, 1 + form.overlap_bytes)
-    return tail != b"" and _is_end(form, tail[1:], at_end=len(tail) <= form.overlap_bytes) is not None
+    return tail != b"" and _bytes_between(run, form, tail[1:]) is not None
 
 
-def _is_end(form: Format, tail: bytes, at_end: bool) -> int | None:
-    """How many bytes of ``tail``, which follows a block, lie before the next record; None: it does not end.
+def _bytes_between(run: _Run, form: Format, tail: bytes) -> int | None:
+    """How many bytes that are no line ends separate a block from what comes after; None: it does not end.
 
-    A separator is enough, for what follows it may be damaged; as is a record behind a damaged separator.
+    ``tail`` is what follows the block, up to ``overlap_bytes``. A separator is enough, for what follows it
+    may be damaged; so is the next record, or the end of a bare file, behind a damaged separator.
     """
-    if form.is_separator(tail) or (at_end and len(tail) <= form.separator_bytes):
+    at_end = len(tail) < form.overlap_bytes
+    if form.is_separator(tail) or (at_end and not tail.strip(b"\r\n")):
         return 0
+    if at_end and isinstance(run, _PlainRun) and len(tail) <= form.separator_bytes:
+        return len(tail)
     places = range(form.separator_bytes + 1)
     return next((at for at in places if form.matches(tail, at)), None)
 
 
 def _ends_here(run: _Run, form: Format, frame: Frame) -> bool:
     tail = run.peek(form.overlap_bytes)
-    between = _is_end(form, tail, at_end=len(tail) < form.overlap_bytes)
+    between = _bytes_between(run, form, tail)
     if between is None:
         return False
-    if tail and not form.is_separator(tail) and not frame.oversized:
-        without = bytes(form.strip(frame.block + tail[:between]))
-        if len(without) < frame.size:  # the stated length counts (a part of) the separator
-            frame.block, frame.size = without, len(without)
+    run.take(between, keep=0)
+    newlines = tail[: len(tail) - len(tail.lstrip(b"\r\n"))][: form.separator_bytes]
+    is_whole_member = not tail and isinstance(run, _MemberRun)
+    if not frame.oversized and (newlines or is_whole_member or form.matches(tail, 0)):
+        # A stated length that is a little too large counts (a part of) the separator.
+        around = frame.block[-form.separator_bytes :] + newlines
+        surplus = len(around) - len(newlines) - len(form.strip(around))
+        if surplus > 0:
+            frame.block = frame.block[:-surplus]
+            frame.size = len(frame.block)
     return True
 
 
 def _search_end(run: _Run, form: Format, frame: Frame, declared: int | None, max_bytes: int) -> None:
     """Take the block up to where the next record begins, whatever its header says."""
+    tail = run.peek(form.overlap_bytes)
+    if form.matches(tail, len(tail) - len(tail.lstrip(b"\r\n"))):
+        frame.block, frame.size, frame.oversized = b"", 0, False
+        return
     kept, size, found = _skip_to_head(run, form, separated=True, keep=max_bytes + form.separator_bytes)
     block = form.strip(kept) if size == len(kept) else kept
     frame.size = len(block) if size == len(kept) else size

@@ -22,6 +22,7 @@ MAX_ENCODINGS = 4
 """The most content encodings of one body that are undone."""
 
 _STATUS_LINE = re.compile(rb"[\s\0]{0,16}(?:HTTP(?:/\d+(?:\.\d+)?)?|ICY)[ \t]+(\d{3})(?!\d)[^\n]*\n?", re.I)
+_BROKEN_STATUS_LINE = re.compile(rb"HTTP/[^\n]*\n?", re.I)
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:(.*)", re.S)
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]{0,4096})?\r?\n")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.I)
@@ -99,8 +100,9 @@ def parse_head(block: bytes) -> HttpHead:
         if head.status is None or head.status >= 200 or not _STATUS_LINE.match(block, at, at + 4096):
             break
     else:
-        if _FIELD.match(block[:256]):
-            at = _read_fields(block, 0, head)
+        broken = _BROKEN_STATUS_LINE.match(block, 0, MAX_HEADER_BYTES)
+        if broken or _FIELD.match(block[:256]):
+            at = _read_fields(block, broken.end() if broken else 0, head)
     head.size = at
     return head
 
@@ -162,7 +164,8 @@ def _unchunk(body: bytes) -> bytes:
         if size == 0 and (at > 0 or body[start : start + 2].strip() == b""):
             return bytes(out)
         after = end + (2 if body[end : end + 2] == b"\r\n" else 1)
-        if size == 0 or (end < len(body) and body[after - 1 : after] != b"\n"):
+        is_cut = end >= len(body) and match[0].endswith(b"\r\n")
+        if size == 0 or not (is_cut or body[after - 1 : after] == b"\n"):
             break
         out += memoryview(body)[start:end]
         at = after
@@ -172,6 +175,8 @@ def _unchunk(body: bytes) -> bytes:
 
 
 def _decode(name: str, body: bytes, max_bytes: int) -> bytes:
+    if not body:
+        return body
     out = bytearray()
     problem = ""
     try:
@@ -183,8 +188,8 @@ def _decode(name: str, body: bytes, max_bytes: int) -> bytes:
         return body
     except (MemberError, zlib.error, brotli.error) as error:
         problem = str(error)
-    if problem and body and (not out or name == "br") and not looks_binary(body[:_SNIFFED_BYTES]):
-        return body  # plain text, whatever the header says; brotli has no magic bytes to tell
+    if problem and (not out or name in ("br", "deflate")) and not looks_binary(body[:_SNIFFED_BYTES]):
+        return body  # plain text, whatever the header says: these two have no magic bytes to tell
     if problem and not out:
         raise UndecodableError(f"content encoding {name}: {problem}")
     return bytes(out)
@@ -228,15 +233,17 @@ def _inflate(body: bytes) -> Iterator[bytes]:
             data = decoder.unconsumed_tail
     if not decoder.eof:
         yield decoder.flush()
+        raise zlib.error("the data ends too early")
 
 
 def _unbrotli(body: bytes) -> Iterator[bytes]:
     decoder = brotli.Decompressor()
     step = 4096
     for at in range(0, len(body), step):
-        yield decoder.process(body[at : at + step], output_buffer_limit=CHUNK_BYTES)
-        while not decoder.can_accept_more_data():
-            yield decoder.process(b"", output_buffer_limit=CHUNK_BYTES)
+        piece = decoder.process(body[at : at + step], output_buffer_limit=CHUNK_BYTES)
+        while piece or not decoder.can_accept_more_data():
+            yield piece
+            piece = decoder.process(b"", output_buffer_limit=CHUNK_BYTES)
         if decoder.is_finished():
             return
     raise brotli.error("the data ends too early")

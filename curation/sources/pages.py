@@ -89,7 +89,8 @@ class _CompactReader:
         if kind in (4, 5, 6):
             return self._zigzag()
         if kind in (7, 8):
-            self.at += 8 if kind == 7 else self._varint()
+            length = 8 if kind == 7 else self._varint()
+            self.at += length
             if self.at > len(self._data):
                 raise IndexError
             return None

@@ -107,9 +107,7 @@ def _read_group(
     meets damage at the same place."""
     row = first
     try:
-        batches = parquet.iter_batches(
-            batch_size=1, row_groups=[group], columns=columns.selected, use_threads=False
-        )
+        batches = parquet.iter_batches(batch_size=1, row_groups=[group], columns=columns.selected, use_threads=False)
         while row < min(first + limit, stop) and (batch := next(batches, None)) is not None:
             record = columns.record(row, batch, max_bytes)
             del batch  # it may be huge, and the next one is made before this name is bound anew
@@ -131,7 +129,7 @@ def _readable_rows(
 ) -> int:
     """How many rows of a row group come before a page that is too large to be read."""
     about = parquet.metadata.row_group(group)
-    readable = max(0, about.num_rows)
+    readable = max(0, int(about.num_rows))
     for number in columns.leaves:
         chunk = about.column(number)
         if trust_footer and 0 <= chunk.total_uncompressed_size <= MAX_PAGE_BYTES:
@@ -193,28 +191,30 @@ class _Columns:
         record = RawRecord(row)
         cells: dict[str, pa.Array] = {}
         for name, cell in zip(batch.schema.names, batch.columns, strict=True):
-            cells.setdefault(name, cell)
-        self._take_text(record, cells, max_bytes)
+            cells.setdefault(name, _flat(cell))
+        small = batch.nbytes <= min(_MAX_FACT_BYTES, max_bytes)  # the usual case: nothing more to measure
+        self._take_text(record, cells, small, max_bytes)
         if not record.quarantined:
             facts = {
                 name: _fact(cell[0])
                 for name, cell in cells.items()
-                if name not in self.texts and cell.nbytes <= _MAX_FACT_BYTES
+                if name not in self.texts and (small or cell.nbytes <= _MAX_FACT_BYTES)
             }
             take_facts(record, facts)
         return record
 
-    def _take_text(self, record: RawRecord, cells: "dict[str, pa.Array]", max_bytes: int) -> None:
+    def _take_text(self, record: RawRecord, cells: "dict[str, pa.Array]", small: bool, max_bytes: int) -> None:
         fields: dict[str, str] = {}
         for name in self.texts:
-            size, data = _cell_bytes(cells[name], max_bytes)
-            if size < 0:
-                continue
-            record.size = size
+            size = -1 if small else _size(cells[name])
             if size > max_bytes:
-                record.quarantined = "oversized"
+                record.size, record.quarantined = size, "oversized"
                 record.detail = f"a text of {size:,} bytes; read.max_record_bytes is {max_bytes:,}"
                 return
+            data = _bytes(cells[name][0])
+            if data is None:
+                continue
+            record.size = len(data)
             try:
                 fields[name] = data.decode()
             except UnicodeDecodeError:
@@ -228,51 +228,51 @@ class _Columns:
         take_text(record, fields, self.text_field)
 
 
-def _cell_bytes(cell: "pa.Array", max_bytes: int) -> tuple[int, bytes]:
-    """(size, bytes) of a string or binary value of any kind, no bytes where there are more than
-    ``max_bytes``; size -1 for null and other types."""
+def _flat(cell: "pa.Array") -> "pa.Array":
+    """An array of one value without what is around it: a dictionary, an extension type."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if isinstance(cell, pa.ExtensionArray):
         cell = cell.storage
     if isinstance(cell, pa.DictionaryArray):
         index = cell.indices[0].as_py()
-        if index is None:
-            return -1, b""
-        cell = cell.dictionary.slice(index, 1)
-    if cell.nbytes > max_bytes and _is_bytes(cell.type):  # a scalar would be a copy of it
-        size = pc.binary_length(cell)[0].as_py() or 0
-        if size > max_bytes:
-            return size, b""
-    scalar = cell[0]
-    if not isinstance(scalar, pa.BinaryScalar) or not scalar.is_valid:
-        return -1, b""
-    data = scalar.as_buffer().to_pybytes()
-    return len(data), data
+        return pa.nulls(1) if index is None else cell.dictionary.slice(index, 1)
+    return cell
 
 
-def _is_bytes(kind: "pa.DataType") -> bool:
-    import pyarrow.types as types
+def _size(cell: "pa.Array") -> int:
+    """The size of the string or binary value in an array of one. (To make a scalar of it is a copy.)"""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    return any(
-        test(kind)
-        for test in (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
-    )
+    try:
+        return pc.binary_length(cell)[0].as_py() or 0
+    except pa.ArrowNotImplementedError:  # of another type
+        return 0
 
 
-def _fact(scalar: Any) -> Any:
+def _bytes(scalar: "pa.Scalar") -> bytes | None:
+    """A string or binary value; None for null and other types."""
+    import pyarrow as pa
+
+    if isinstance(scalar, pa.BinaryScalar) and scalar.is_valid:
+        data: bytes = scalar.as_buffer().to_pybytes()
+        return data
+    return None
+
+
+def _fact(scalar: "pa.Scalar") -> Any:
     """A value of a column of facts as a Python object; None where it has no sensible one."""
     import pyarrow as pa
 
+    if (data := _bytes(scalar)) is not None:
+        return data.decode("utf-8", "replace")
     if isinstance(scalar, pa.DictionaryScalar | pa.ExtensionScalar):
-        scalar = scalar.value
-    if scalar is None or not scalar.is_valid:
+        return _fact(scalar.value)
+    if not scalar.is_valid:
         return None
     if isinstance(scalar, pa.StructScalar):
         return {name: _fact(scalar[number]) for number, name in enumerate(scalar.type.names)}
-    if isinstance(scalar, pa.BinaryScalar):
-        return scalar.as_buffer().to_pybytes().decode("utf-8", "replace")
     try:
         if isinstance(scalar, pa.TimestampScalar):
             per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[scalar.type.unit]

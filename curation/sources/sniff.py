@@ -12,7 +12,8 @@ import orjson
 
 from curation.sources.members import MemberError, open_members
 
-FormatName = Literal["warc", "arc", "jsonl", "parquet", "html", "text", "code", "binary", "empty"]
+FormatName = Literal["warc", "arc", "jsonl", "parquet", "html", "text", "code", "binary", "empty", "unreadable"]
+"""``unreadable`` is no answer of ``sniff``, but of what could not open the file."""
 Compression = Literal["", "gzip", "zstd"]
 
 HEAD_BYTES = 64 << 10
@@ -311,9 +312,7 @@ def _compression(head: bytes) -> Compression:
     return ""
 
 
-def _decompressed_head(
-    head: bytes, compression: Compression, read_more: ReadMore
-) -> tuple[bytes, bool, bool]:
+def _decompressed_head(head: bytes, compression: Compression, read_more: ReadMore) -> tuple[bytes, bool, bool]:
     """(data, whether that is all of it, whether something was broken)."""
     sample, whole, broken = _decompress(head, compression, len(head) < HEAD_BYTES)
     for size in _MORE_BYTES:
@@ -327,7 +326,9 @@ def _decompressed_head(
 
 
 def _decompress(data: bytes, compression: Compression, complete: bool) -> tuple[bytes, bool, bool]:
-    sample, broken, cut = bytearray(), False, False
+    """As above. Of damaged data the longest stretch between damages."""
+    longest, sample = b"", bytearray()
+    broken = cut = False
     for member in open_members(io.BytesIO(data), compression):
         try:
             while len(sample) < HEAD_BYTES and (chunk := member.read(HEAD_BYTES)):
@@ -336,10 +337,13 @@ def _decompress(data: bytes, compression: Compression, complete: bool) -> tuple[
             cut = True
             if complete or error.kind != "truncated":
                 broken = True
+                longest = max(longest, bytes(sample), key=len)
+                sample.clear()
         if len(sample) >= HEAD_BYTES:
             cut = True
             break
-    return bytes(sample[:HEAD_BYTES]), complete and not cut, broken
+    longest = max(longest, bytes(sample), key=len)
+    return longest[:HEAD_BYTES], complete and not cut, broken
 
 
 def _damaged_beginning(named_compression: Compression, name: str, read_more: ReadMore) -> Format:

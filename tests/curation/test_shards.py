@@ -1,5 +1,6 @@
 """Shards depend on the documents alone: not on parts, and each is written whole or not at all."""
 
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -45,7 +46,7 @@ def shards_of(rows: list[tuple[str, str, int]], cuts: list[int], folder: Path, m
     """Write rows as parts cut at the given places, then as shards; name -> bytes."""
     pieces = []
     bounds = sorted({0, len(rows), *(cut % (len(rows) + 1) for cut in cuts)})
-    for number, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for number, (start, end) in enumerate(itertools.pairwise(bounds)):
         writer = PartWriter(SCORES)
         for position in range(start, end):
             kind, language, size = rows[position]

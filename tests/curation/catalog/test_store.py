@@ -1,5 +1,6 @@
 """The catalog is a disposable view: complete, incremental, and never in anybody's way."""
 
+import dataclasses
 import multiprocessing
 import time
 from datetime import UTC, datetime
@@ -85,12 +86,9 @@ def test_run_status_is_what_happened(tmp_path: Path) -> None:
     workspace.write([a_run(name) for name in ("done", "running", "killed", "elsewhere", "resumed")])
     for name in ("done", "running", "resumed"):
         workspace.write([records.this_process(name, 1)])
-    end = {"exit_code": 0, "finished_at": at}
-    workspace.write([RunEnd(run_id="done", attempt=1, status="done", **end)])
-    workspace.write([RunEnd(run_id="resumed", attempt=1, status="interrupted", **end)])
+    for name, how in (("done", "done"), ("resumed", "interrupted")):
+        workspace.write([RunEnd(run_id=name, attempt=1, status=how, exit_code=0, finished_at=at)])
     workspace.write([records.this_process("resumed", 2)])
-    import dataclasses
-
     here = records.this_process("killed", 1)
     workspace.write([dataclasses.replace(here, pid=2**22 + 1)])
     workspace.write([dataclasses.replace(here, run_id="elsewhere", host="another")])

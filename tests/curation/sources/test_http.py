@@ -72,7 +72,7 @@ def chunked(data: bytes, size: int = 1000, extension: bytes = b"", trailer: byte
         (b"A: b\r\nC: d\r\n\r\nbody", None, [("a", "b"), ("c", "d")], b"body"),
         (b"<html>a: b\n\nc", None, [], b"<html>a: b\n\nc"),
         (b"HTTP/1.1 200 OK\r\nA: b\r\n<html>\n\nx", 200, [("a", "b")], b"<html>\n\nx"),
-        (b"HTTP/1.1 2000 OK\r\n\r\n", None, [], b"HTTP/1.1 2000 OK\r\n\r\n"),
+        (b"HTTP/1.1 2000 OK\r\nA: b\r\n\r\nbody", None, [("a", "b")], b"body"),
         (b"HTTP/1.1 200 OK\r\nA: cut of", 200, [("a", "cut of")], b""),
         (b"HTTP/1.1 200 OK", 200, [], b""),
         (b"", None, [], b""),
@@ -128,10 +128,11 @@ def test_encodings_already_undone_are_left_alone(coding: str) -> None:
 
 @CODINGS
 def test_what_a_cut_body_holds_is_kept(coding: str) -> None:
-    body = ENCODERS[coding](TEXT)
+    text = b" ".join(b"%d" % (i * i) for i in range(40_000))  # zstd gives whole blocks of 128 KiB only
+    body = ENCODERS[coding](text)
     got = decode_body(encoded(coding), body[: len(body) - 6], MAX)
-    assert len(got) > 0
-    assert TEXT.startswith(got)
+    assert len(got) > 100_000
+    assert text.startswith(got)
 
 
 def test_a_cut_gzip_body_yields_all_that_can_be_decoded() -> None:
@@ -185,7 +186,7 @@ def test_encodings_that_are_not_supported() -> None:
 
 @CODINGS
 def test_bombs_are_stopped_early(coding: str) -> None:
-    bomb = ENCODERS[coding](bytes(100_000_000))
+    bomb = ENCODERS[coding](bytes(30_000_000))
     tracemalloc.start()
     with pytest.raises(OversizedError, match="1048576"):
         decode_body(encoded(coding), bomb, MAX)
@@ -231,9 +232,9 @@ def test_transfer_and_content_encodings_together() -> None:
 
 
 def test_many_tiny_chunks_take_linear_memory() -> None:
-    body = chunked(b"x" * 200_000, 2)
+    body = chunked(b"x" * 50_000, 2)
     tracemalloc.start()
-    assert decode_body(encoded(transfer="chunked"), body, MAX) == b"x" * 200_000
+    assert decode_body(encoded(transfer="chunked"), body, MAX) == b"x" * 50_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2 << 20
+    assert peak < 1 << 20

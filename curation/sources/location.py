@@ -1,0 +1,104 @@
+"""Where a file is: URIs that can be stored as JSON, and the one place that opens them.
+
+The URI of a local file is its absolute path; a path that is no valid Unicode becomes a ``file://`` URL with
+percent-encoded bytes. Everything else is a URL for fsspec.
+"""
+
+import errno
+import io
+import os
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)")
+_FILE_SCHEME = "file://"
+_REMOTE_BUFFER_BYTES = 1 << 20
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is a URL for fsspec rather than a path."""
+    return _URL.match(name) is not None
+
+
+def uri_of(path: str) -> str:
+    """The URI of an absolute local path (bytes that are no Unicode as ``os.fsdecode`` gives them)."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _FILE_SCHEME + quote(os.fsencode(path))
+    return path
+
+
+def local_path(uri: str) -> str | None:
+    """The local path of a URI, None for what is elsewhere."""
+    if uri.startswith(_FILE_SCHEME):
+        return os.fsdecode(unquote_to_bytes(uri[len(_FILE_SCHEME) :]))
+    return None if is_url(uri) else uri
+
+
+def base_name(uri: str) -> str:
+    """The last part of a path or URL, without a query."""
+    path = local_path(uri)
+    return PurePosixPath(urlsplit(uri).path if path is None else path).name
+
+
+def display(uri: str) -> str:
+    """A name on one line for people: control characters and what is no Unicode are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in uri)
+
+
+def open_uri(uri: str, storage_options: Mapping[str, Any] | None = None) -> BinaryIO:
+    """Open for reading; seekable. Raises OSError, also for what libraries of other kinds of storage raise."""
+    path = local_path(uri)
+    if path is not None:
+        return open(path, "rb")
+    import fsspec
+
+    try:
+        file = fsspec.open(uri, "rb", **(storage_options or {})).open()
+    except OSError:
+        raise
+    except Exception as error:
+        raise _io_error(error) from error
+    return io.BufferedReader(_Remote(file), _REMOTE_BUFFER_BYTES)
+
+
+class _Remote(io.RawIOBase):
+    """A file of fsspec whose every error is an OSError."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._file.read(len(buffer))
+        except OSError:
+            raise
+        except Exception as error:
+            raise _io_error(error) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _io_error(error: Exception) -> OSError:
+    return OSError(errno.EIO, f"{type(error).__name__}: {error}")
