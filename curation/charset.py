@@ -313,9 +313,7 @@ _LETTER_COSTS = {script: [_letter_costs(a) for a in alphabets] for script, alpha
 
 _PUNCTUATION = frozenset("\u00a0\u00ad“”„‘’‚–—…«»‹›€§©®°·•™№£€¿¡ªº")
 _CASED = "A-Za-zÀ-ÖØ-öø-\u024f\u0370-\u052f"
-_SYMBOL_IN_WORD = re.compile(
-    rf"(?<=[{_CASED}])[\x80-\x9f¡-©«-¬®-¶¸-¹»-¿×÷ˇ˘-˝†-‡…‰‹›€™•“”„‚─-◿]+(?=[{_CASED}])"
-)
+_SYMBOL_IN_WORD = re.compile(rf"(?<=[{_CASED}])[\x80-\x9f¡-©«-¬®-¶¸-¹»-¿×÷ˇ˘-˝†-‡…‰‹›€™•“”„‚─-◿]+(?=[{_CASED}])")
 _MIXED_SCRIPTS = re.compile(
     "[A-Za-z](?=[\u0370-\u052f])|[\u0370-\u052f](?=[A-Za-z])|[À-\u052f](?=[0-9])"
     "|[À-\u024f](?=[\u0370-\u06ff\u0e00-\u0e7f])|[\u0370-\u06ff\u0e00-\u0e7f](?=[À-\u024f])"

@@ -51,9 +51,7 @@ def create(
             known = [row["run_id"] for row in rows(connection, "SELECT run_id FROM run ORDER BY run_id")]
             raise unknown_name("run", run_id, known)
         if status[0]["status"] != "done":
-            raise UserError(
-                f"run {run_id} is {status[0]['status']}: only a finished run can become a dataset"
-            )
+            raise UserError(f"run {run_id} is {status[0]['status']}: only a finished run can become a dataset")
         sql = "SELECT shard_id, language FROM shard WHERE run_id = ? AND shard_kind = ? ORDER BY shard_id"
         shards = rows(connection, sql, [run_id, kind])
         present = {row["language"] for row in shards}
@@ -231,9 +229,7 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("new", help="NAME or NAME@VERSION")
     export = commands.add_parser("export", parents=[common], help="write the documents somewhere else")
     export.add_argument("dataset", help="NAME or NAME@VERSION")
-    export.add_argument(
-        "--to", required=True, help="JSONL file (.gz and .zst compress), or folder for 'datasets'"
-    )
+    export.add_argument("--to", required=True, help="JSONL file (.gz and .zst compress), or folder for 'datasets'")
     export.add_argument("--format", choices=("jsonl", "datasets"), default="jsonl")
     export.add_argument("--columns", default="", help="comma-separated; none: all")
     remove = commands.add_parser("takedown", parents=[common], help="hide documents everywhere, at once")
@@ -315,9 +311,7 @@ def _takedown_command(options: argparse.Namespace, workspace: Workspace, where: 
         )
     if held:
         print_rows(list(held[0]), [tuple(row.values()) for row in held], "table")
-    print(
-        f"\n{count} stored document(s) hidden, and whatever later runs read that matches; tombstone {tombstone_id}"
-    )
+    print(f"\n{count} stored document(s) hidden, and whatever later runs read that matches; tombstone {tombstone_id}")
     print("the raw files above are yours and still hold it")
     print(f"next: python -m curation.catalog gc {where}   (removes it from the shards on disk)")
 

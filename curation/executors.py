@@ -17,14 +17,17 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from curation.config import CurationConfig
 from curation.errors import EXIT_INTERRUPTED, UserError
 from curation.journal import Entry, read_entry
-from curation.plan import RunFolder
-from curation.progress import Progress
+
+if TYPE_CHECKING:
+    from curation.config import CurationConfig
+    from curation.plan import RunFolder
+    from curation.progress import Progress
 
 GRACE_SECONDS = 10.0
 """How long workers may take to finish the record in work and commit when the run is stopped."""
@@ -37,6 +40,12 @@ _PRELOAD = [
     *("curation.pipeline", "curation.sources.read", "curation.sources.content", "trafilatura"),
     *("pyarrow.parquet", "fasttext", "resiliparse.extract.html2text", "lxml.html"),
 ]
+
+
+def warm_up() -> None:
+    """Start the fork server: it loads what workers need while this process reads its configuration."""
+    forkserver.set_forkserver_preload(_PRELOAD)
+    forkserver.ensure_running()
 
 
 class Interrupted(Exception):
@@ -103,12 +112,12 @@ class StopSignal:
 
 
 def run_stage(
-    folder: RunFolder,
+    folder: "RunFolder",
     stage: str,
-    config: CurationConfig,
+    config: "CurationConfig",
     weights: Sequence[int],
     stop: StopSignal,
-    progress: Progress,
+    progress: "Progress",
 ) -> None:
     """Run all tasks of a stage that are not complete, ``config.execution.workers`` at a time.
 
@@ -130,18 +139,17 @@ def run_stage(
 class _Supervisor:
     def __init__(
         self,
-        folder: RunFolder,
+        folder: "RunFolder",
         stage: str,
-        config: CurationConfig,
+        config: "CurationConfig",
         weights: Sequence[int],
         stop: StopSignal,
-        progress: Progress,
+        progress: "Progress",
     ) -> None:
         self.folder, self.stage, self.config = folder, stage, config
         self.weights, self.stop, self.progress = weights, stop, progress
         self.limit = max(1, config.execution.workers or len(os.sched_getaffinity(0)))
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(_PRELOAD)
         self.workers: dict[int, _Worker] = {}
         self.tasks: dict[int, _Task] = {}
         self.done_weight = 0
@@ -269,9 +277,7 @@ class _Supervisor:
             cpu = times.user + times.system
             if entry.record != worker.seen:
                 worker.seen, worker.cpu_at_seen = entry.record, cpu
-            elif (
-                self.stage == "extract" and entry.state == "working" and cpu - worker.cpu_at_seen > allowance
-            ):
+            elif self.stage == "extract" and entry.state == "working" and cpu - worker.cpu_at_seen > allowance:
                 worker.over_limit = True
                 worker.process.kill()
         self.progress.update(weight, documents)
@@ -299,9 +305,9 @@ def _describe(code: int | None) -> str:
 
 def _work(
     pipe: Connection,
-    folder: RunFolder,
+    folder: "RunFolder",
     stage: str,
-    config: CurationConfig,
+    config: "CurationConfig",
     tasks: int,
     rank: int,
     deaths: int,

@@ -78,9 +78,7 @@ def _write_folder(batches: Iterator[Any], target: Path, reference: str) -> int:
             if writer is None or count >= files * _ROWS_A_FILE:
                 if writer is not None:
                     writer.close()
-                writer = pq.ParquetWriter(
-                    data / f"train-{files:05d}.parquet", batch.schema, compression="zstd"
-                )
+                writer = pq.ParquetWriter(data / f"train-{files:05d}.parquet", batch.schema, compression="zstd")
                 files += 1
             writer.write_batch(batch)
             count += batch.num_rows

@@ -1,5 +1,6 @@
-"""HTML to text, with title, author and date; pages that would run away are refused."""
+"""HTML to text, with title, author and date. Pages that would run away are refused."""
 
+import logging
 import re
 import signal
 import threading
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from curation.errors import UserError
 
@@ -26,17 +27,21 @@ class ExtractConfig:
     """How text is taken from HTML pages."""
 
     extractor: Literal["precise", "fast"] = "precise"
-    """``precise``: trafilatura; ``fast``: resiliparse."""
-    max_html_bytes: int = 10_000_000
+    """``precise``: trafilatura, favouring precision; ``fast``: resiliparse."""
+    max_html_bytes: int = 5 * 2**20
     """Larger pages are quarantined as ``too_large``."""
-    max_depth: int = 1000
-    """Pages nested deeper are quarantined as ``too_deep``."""
-    cpu_limit_s: float = 30.0
-    """CPU seconds after which a page is quarantined as ``cpu_limit``."""
+    max_nodes: int = 200_000
+    """Pages with more elements and attributes are quarantined as ``too_large``."""
+    max_depth: int = 512
+    """Pages whose elements are nested deeper are quarantined as ``too_deep``."""
+    cpu_limit_s: float = 60.0
+    """Seconds of CPU time after which a page is given up and quarantined as ``cpu_limit``."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_depth <= DEEPEST:
             raise UserError(f"extract.max_depth: {self.max_depth} is not between 1 and {DEEPEST}")
+        if self.cpu_limit_s <= 0:
+            raise UserError(f"extract.cpu_limit_s: {self.cpu_limit_s} is not above 0")
 
 
 @dataclass(slots=True)
@@ -44,50 +49,143 @@ class Extracted:
     """What a page holds."""
 
     text: str = ""
-    """Main text; empty where the page has none."""
+    """Main text: no trailing spaces, at most one blank line in a row; empty where there is none."""
     title: str | None = None
     author: str | None = None
     date: str | None = None
-    """When it was first published, ``YYYY-MM-DD``."""
+    """When the page was first published, ``YYYY-MM-DD``."""
 
 
 class TooLarge(Exception):
-    """The page has more bytes than ``max_html_bytes``."""
+    """The page is larger than ``max_html_bytes``, or has more than ``max_nodes`` elements and attributes."""
 
 
 class TooDeep(Exception):
-    """The page's elements are nested deeper than ``max_depth``."""
+    """Elements of the page are nested deeper than ``max_depth``."""
 
 
 class CpuLimit(BaseException):
     """Extraction took more CPU time than ``cpu_limit_s``.
 
-    No ``Exception``, so that no ``except Exception`` inside a library swallows it.
+    Not an ``Exception``, so that no ``except Exception`` inside a library swallows it.
     """
 
 
 def extract(html: str, *, url: str | None, config: ExtractConfig, crawled_at: datetime | None) -> Extracted:
+    """Main text and metadata of a page, from nothing but the arguments (no state, no today's date).
+
+    Args:
+        html: the decoded page; whatever charset it names in itself is not heeded.
+        url: where it was, a source for its date.
+        config: extractor and limits.
+        crawled_at: no date of publication lies after this.
+
+    Raises:
+        TooLarge, TooDeep: before any costly work.
+        CpuLimit: the limit holds in the main thread of a process only (as signals do).
+    """
     body = html.encode("utf-8", "replace")
     if len(body) > config.max_html_bytes:
-        raise TooLarge(f"{len(body)} bytes of HTML, more than extract.max_html_bytes ({config.max_html_bytes})")
-    tree = _parse(body, config.max_depth)
-    if tree is None:
-        return Extracted()
-    latest = f"{(crawled_at + timedelta(days=1)):%Y-%m-%d}" if crawled_at else "2100-01-01"
-    return _precise(tree, url, latest)
+        raise TooLarge(f"{len(body)} bytes of HTML; extract.max_html_bytes is {config.max_html_bytes}")
+    _refuse_many_attributes(body)
+    latest = f"{crawled_at + timedelta(days=1):%Y-%m-%d}" if crawled_at else LATEST_DATE
+    with _cpu_limit(config.cpu_limit_s):
+        tree = _parse(body, config)
+        if tree is None:
+            return Extracted()
+        run = _precise if config.extractor == "precise" else _fast
+        found = run(tree, url, latest)
+    found.text = _BLANK_LINES.sub("\n\n", _TRAILING_SPACE.sub("", found.text)).strip("\n")
+    return found
 
 
-def _parse(body: bytes, max_depth: int):
+LATEST_DATE = "2100-01-01"
+"""Latest date of publication believed where the date of the crawl is unknown. A constant, as today's
+date would make the same page give another result tomorrow."""
+_EARLIEST_DATE = "1995-01-01"
+"""What htmldate, used by trafilatura, takes for the beginning of the web."""
+_TRAILING_SPACE = re.compile(r"[^\S\n]+(?=\n|\Z)")
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+# ---- limits -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _cpu_limit(seconds: float) -> Iterator[None]:
+    """Raises CpuLimit inside the block once this process has spent so much more CPU time.
+
+    It is raised again every 0.1 s until it gets through, should something have swallowed it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    armed = True
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if armed:
+            raise CpuLimit(f"extraction took more than {seconds:g} s of CPU time (extract.cpu_limit_s)")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    try:
+        signal.setitimer(signal.ITIMER_PROF, seconds, 0.1)
+        try:
+            yield
+        finally:
+            armed = False
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+MAX_ATTRIBUTES = 2000
+"""Of one tag. Parsers compare each attribute with all before it: 40,000 take libxml2 10 s, and
+lexbor (resiliparse) 5 s, during which no signal is handled; 2,000 take 6 ms."""
+
+_TAG = re.compile(
+    rb"<([a-z][^\s/>]*+)((?:[\s/]++|[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s>]*+))?+)*+)", re.I
+)
+_ATTRIBUTE = re.compile(rb"[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s>]*+))?+")
+_RAW_TEXT = {b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes"}
+
+
+def _refuse_many_attributes(body: bytes) -> None:
+    """A linear look at the tags, by the rules of HTML, before a parser sees them."""
+    if len(body) < 10 * MAX_ATTRIBUTES:
+        return
+    position = 0
+    while match := _TAG.search(body, position):
+        position = match.end()
+        if position - match.start() > 4 * MAX_ATTRIBUTES and len(_ATTRIBUTE.findall(match[2])) > MAX_ATTRIBUTES:
+            raise TooLarge(f"a tag with more than {MAX_ATTRIBUTES} attributes")
+        if match[1].lower() in _RAW_TEXT:
+            position = max(position, body.find(b"</" + match[1], position))
+
+
+def _parse(body: bytes, config: ExtractConfig) -> "HtmlElement | None":
+    """The page as a tree; None if it is empty."""
     from lxml import etree
     from lxml.html import HTMLParser, document_fromstring
 
-    parser = HTMLParser(encoding="utf-8", collect_ids=False, default_doctype=False, huge_tree=True, remove_comments=True, remove_pis=True)
+    # The encoding is given so that a meta tag cannot bring about a second decoding. Without
+    # huge_tree libxml2 would drop, silently, all that comes after a nesting of 256.
+    parser = HTMLParser(
+        encoding="utf-8",
+        huge_tree=True,
+        remove_comments=True,
+        remove_pis=True,
+        collect_ids=False,
+        default_doctype=False,
+    )
     try:
         tree = document_fromstring(body, parser=parser)
-    except etree.ParserError:
+    except etree.ParserError:  # nothing but white space and comments
         return None
-    if _deeper_than(max_depth)(tree):
-        raise TooDeep(f"elements nested more than {max_depth} deep (extract.max_depth)")
+    if _deeper_than(config.max_depth)(tree):
+        raise TooDeep(f"elements nested more than {config.max_depth} deep (extract.max_depth)")
+    nodes = int(_count_nodes()(tree))
+    if nodes > config.max_nodes:
+        raise TooLarge(f"{nodes} elements and attributes; extract.max_nodes is {config.max_nodes}")
     return tree
 
 
@@ -98,13 +196,87 @@ def _deeper_than(depth: int) -> "XPath":
     return XPath("boolean(" + "/*" * (depth + 1) + ")")
 
 
-def _precise(tree, url, latest, extensive=False) -> Extracted:
+@cache
+def _count_nodes() -> "XPath":
+    from lxml.etree import XPath
+
+    return XPath("count(//*) + count(//@*)")
+
+
+# ---- extractors -------------------------------------------------------------------------------
+
+
+def _precise(tree: "HtmlElement", url: str | None, latest: str) -> Extracted:
+    """trafilatura, which falls back on readability and justext where its own rules find little."""
+    _quiet()
     from trafilatura import bare_extraction
 
     found = bare_extraction(
-        tree, url=url, favor_precision=True, include_comments=False, deduplicate=False, with_metadata=True,
-        date_extraction_params={"original_date": True, "extensive_search": extensive, "max_date": latest},
+        tree,
+        url=url,
+        favor_precision=True,
+        include_comments=False,
+        deduplicate=False,  # it would compare with earlier pages, and make the result depend on order
+        with_metadata=True,
+        # The extensive search guesses incomplete dates from today's.
+        date_extraction_params={"original_date": True, "extensive_search": False, "max_date": latest},
     )
-    if found is None:
-        return Extracted()
-    return Extracted(found.text, found.title, found.author, found.date)
+    return Extracted(found.text or "", found.title, found.author, found.date) if found else Extracted()
+
+
+@cache
+def _quiet() -> None:
+    """trafilatura and its helpers log each page that they find odd; such pages are counted by us."""
+    for name in ("trafilatura", "htmldate", "justext", "readability"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+_FORMATTING = "b big code em font i nobr s small strike strong tt u".split()
+"""Elements that HTML parsers open anew in each paragraph after one where they were left open: 48 kB
+of them make lexbor (resiliparse) take 3.7 GB. They mean nothing for the text."""
+
+
+def _fast(tree: "HtmlElement", url: str | None, latest: str) -> Extracted:
+    """resiliparse, which goes by the names of elements and classes; metadata from the head alone."""
+    from lxml import etree
+    from resiliparse.extract.html2text import extract_plain_text
+
+    found = Extracted("", *_metadata(tree, latest))
+    etree.strip_elements(tree, "script", "style", with_tail=False)
+    etree.strip_tags(tree, *_FORMATTING)
+    found.text = extract_plain_text(
+        etree.tostring(tree, encoding="unicode", method="html"),
+        main_content=True,
+        comments=False,
+        alt_texts=False,
+        list_bullets=False,
+    )
+    return found
+
+
+_META = {
+    "title": ("og:title", "twitter:title", "dc.title"),
+    "author": ("author", "article:author", "dc.creator", "parsely-author", "byl"),
+    "date": (
+        "article:published_time", "datepublished", "date", "dc.date", "dc.date.issued", "dcterms.created",
+        "pubdate", "publishdate", "publish-date", "parsely-pub-date", "sailthru.date",
+    ),
+}  # fmt: skip
+"""Names of meta tags, the better ones first."""
+
+
+def _metadata(tree: "HtmlElement", latest: str) -> tuple[str | None, str | None, str | None]:
+    """Title, author and date as the page's head states them."""
+    stated: dict[str, str] = {}
+    for meta in tree.iter("meta"):
+        name = meta.get("property") or meta.get("name") or meta.get("itemprop") or ""
+        content = " ".join((meta.get("content") or "").split())
+        if content:
+            stated.setdefault(name.lower(), content)
+    title, author, date = (next((stated[name] for name in names if name in stated), None) for names in _META.values())
+    if title is None:
+        title = " ".join((tree.findtext(".//title") or "").split()) or None
+    if author and author.startswith("http"):
+        author = None
+    day = re.match(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)", date or "")
+    return title, author, day[0] if day and _EARLIEST_DATE <= day[0] <= latest else None

@@ -27,17 +27,13 @@ def check_parent(workspace: Workspace, parent: str, config: CurationConfig) -> N
     changed = [line for line in changed if not line.startswith("read.max_bad_share")]
     if changed:
         listed = "\n  ".join(changed)
-        raise UserError(
-            f"--from {parent}: these need the raw input; run it again without --from:\n  {listed}"
-        )
+        raise UserError(f"--from {parent}: these need the raw input; run it again without --from:\n  {listed}")
 
 
 def parent_plan(workspace: Workspace, parent: str) -> tuple[list[dict[str, Any]], list[Task]]:
     """(raw files of the parent, tasks over its shards as they are on disk now)."""
     with open_catalog(workspace) as connection:
-        files = rows(
-            connection, "SELECT * FROM raw_file WHERE run_id = ? ORDER BY raw_file_id, uri", [parent]
-        )
+        files = rows(connection, "SELECT * FROM raw_file WHERE run_id = ? ORDER BY raw_file_id, uri", [parent])
         stored = rows(
             connection,
             "SELECT c.current_shard_id, s.path, ss.raw_file_id, ss.documents, ss.shard_id FROM c.shard o "

@@ -110,9 +110,7 @@ def build(
     return [reader, Extract(config), IdentifyLanguage(config), take_down, decide, writer]
 
 
-def run_task(
-    folder: RunFolder, stage: str, config: CurationConfig, tasks: int, rank: int, deaths: int = 0
-) -> None:
+def run_task(folder: RunFolder, stage: str, config: CurationConfig, tasks: int, rank: int, deaths: int = 0) -> None:
     """Run one task of a stage in this process, committing what is finished when SIGTERM comes.
 
     Raises:
@@ -133,9 +131,7 @@ def run_task(
 def save_poison(folder: RunFolder, rank: int, poison: Poison) -> None:
     """Remember across resumes what a task must not touch."""
     barriers = [[file, *rest] for file, rest in poison.barriers.items()]
-    folder.save(
-        f"poison/{rank:05d}", {"records": [[*k, v] for k, v in poison.records.items()], "barriers": barriers}
-    )
+    folder.save(f"poison/{rank:05d}", {"records": [[*k, v] for k, v in poison.records.items()], "barriers": barriers})
 
 
 def load_poison(folder: RunFolder, rank: int) -> Poison:

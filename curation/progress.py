@@ -70,9 +70,7 @@ class Progress:
             self._bar = None
         else:
             rate = self._documents / max(seconds, 1e-9)
-            log.info(
-                "%s: done, %s documents in %.1f s, %.0f/s", self._stage, f"{self._documents:,}", seconds, rate
-            )
+            log.info("%s: done, %s documents in %.1f s, %.0f/s", self._stage, f"{self._documents:,}", seconds, rate)
 
     def abandon(self) -> None:
         """Close the bar of a stage that did not end well."""

@@ -367,9 +367,9 @@ class Workspace:
             if name is None or not path.exists():
                 write_durably(path, data)
 
-    def record_files(self) -> Iterator[RecordFile]:
-        """All record files, of known kinds only, in no particular order."""
-        for kind in RECORD_TYPES:
+    def record_files(self, only: str | None = None) -> Iterator[RecordFile]:
+        """All record files, of known kinds (or of one) only, in no particular order."""
+        for kind in RECORD_TYPES if only is None else (only,):
             folder = self.records / kind
             try:
                 entries = os.scandir(folder)
@@ -380,6 +380,21 @@ class Workspace:
                     stem, _, suffix = entry.name.rpartition(".")
                     if suffix in ("json", "parquet") and not entry.name.startswith("."):
                         yield RecordFile(kind, stem, Path(entry.path))
+
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        """All rows of a kind, each once, straight from the files (for the few kinds with few records)."""
+        for _ in range(20):
+            found: dict[str, list[dict[str, Any]]] = {}
+            try:
+                for file in self.record_files(kind):
+                    sources: dict[str, list[dict[str, Any]]] = {}
+                    for source, row in read_rows(file):
+                        sources.setdefault(source, []).append(row)
+                    found = {**sources, **found}
+            except FileNotFoundError:  # compacted meanwhile: look again
+                continue
+            return [row for name in sorted(found) for row in found[name]]
+        raise OSError(f"record files under {self.records / kind} keep vanishing while they are read; try again")
 
     def heartbeat_path(self, run_id: str) -> Path:
         """The one mutable file of a run: touched every few seconds while it lives."""
@@ -428,9 +443,7 @@ def read_rows(file: RecordFile) -> list[tuple[str, dict[str, Any]]]:
     except FileNotFoundError:
         raise
     except (ValueError, OSError) as error:
-        raise ValueError(
-            f"{file.path} is not a readable record ({error}); remove it or restore it"
-        ) from error
+        raise ValueError(f"{file.path} is not a readable record ({error}); remove it or restore it") from error
     return [(row.get("_file") or file.name, {name: row.get(name) for name in known}) for row in rows]
 
 
@@ -443,7 +456,7 @@ def compact(workspace: Workspace, kind: str, least: int = 2000) -> int:
     Returns:
         How many files were merged.
     """
-    small = [file for file in workspace.record_files() if file.kind == kind and file.path.suffix == ".json"]
+    small = [file for file in workspace.record_files(kind) if file.path.suffix == ".json"]
     if len(small) < least:
         return 0
     small.sort(key=lambda file: file.name)

@@ -35,9 +35,16 @@ exit codes:
 
 def build_parser() -> "ArgumentParser":
     """The command line: the options of the command, then every field of ``CurationConfig``."""
-    from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter  # type: ignore[attr-defined]
+    from jsonargparse import (  # type: ignore[attr-defined]
+        ActionConfigFile,
+        ArgumentParser,
+        DefaultHelpFormatter,
+        set_parsing_settings,
+    )
 
     from curation.config import CurationConfig, presets
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the docstring under a field is its help
 
     class Formatter(DefaultHelpFormatter):
         """Keeps the line breaks of the examples."""
@@ -47,24 +54,19 @@ def build_parser() -> "ArgumentParser":
 
     parser = ArgumentParser(
         prog="python -m curation.run",
+        usage="python -m curation.run INPUT... --workspace W [--config C] [options]",
         description="Turn raw crawls into clean, catalogued shards.",
         epilog=EPILOG,
         formatter_class=Formatter,
         exit_on_error=False,
     )
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, globs, URLs (fsspec)")
+    parser.add_argument("inputs", nargs="*", default=[], metavar="INPUT", help="files, folders, globs, URLs (fsspec)")
     parser.add_argument("--workspace", default="workspace", help="folder that holds everything")
     names = ", ".join(presets())
-    parser.add_argument(
-        "--config", action=ActionConfigFile, help=f"YAML file, or a preset: {names}; none: web"
-    )
-    parser.add_argument(
-        "--resume", metavar="RUN", help="go on with this run; 'last' is the newest unfinished one"
-    )
+    parser.add_argument("--config", action=ActionConfigFile, help=f"YAML file, or a preset: {names}; none: web")
+    parser.add_argument("--resume", metavar="RUN", help="go on with this run; 'last' is the newest unfinished one")
     parser.add_argument("--from", metavar="RUN", help="decide anew from the stored documents of this run")
-    parser.add_argument(
-        "--limit", type=int, metavar="N", help="stop after the first N raw records (one worker)"
-    )
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after the first N raw records (one worker)")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and the configuration only")
     parser.add_class_arguments(CurationConfig, None)
     return parser
@@ -104,9 +106,7 @@ def parse(argv: Sequence[str]) -> "Request":
         values = parser.instantiate(options)
     except (ArgumentError, TypeError, ValueError) as error:
         raise UserError(str(error)) from error
-    config = CurationConfig(
-        **{field.name: values[field.name] for field in dataclasses.fields(CurationConfig)}
-    )
+    config = CurationConfig(**{field.name: values[field.name] for field in dataclasses.fields(CurationConfig)})
     build_filters(config.filters)
     parse_languages(config.language.languages)
     request = Request(
@@ -125,7 +125,9 @@ def parse(argv: Sequence[str]) -> "Request":
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
-    from curation.executors import Interrupted, StopSignal, TaskFailed
+    from curation.executors import Interrupted, StopSignal, TaskFailed, warm_up
+
+    warm_up()
     from curation.progress import log, setup_logging
     from curation.session import Session
 

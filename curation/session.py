@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from curation.accounts import Tally, run_records
-from curation.catalog import open_catalog, refresh, rows
-from curation.catalog.query import run_config
+from curation.catalog import refresh
 from curation.config import CurationConfig, config_hash, differences, from_dict, identity, to_dict
 from curation.croissant import write_croissant
-from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError
+from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError, unknown_name
 from curation.executors import StopSignal, run_stage
 from curation.filters import build_filters
 from curation.parents import add_parent, check_parent, parent_plan
@@ -76,6 +75,7 @@ class Session:
         self.run_id: str | None = None
         """Set once the attempt is on record."""
         self.config = request.config
+        self._done_before = False
         self._lock: Any = None
         self._beating = threading.Event()
 
@@ -160,21 +160,22 @@ class Session:
 
     def _resumed(self) -> dict[str, Any]:
         """A run that was interrupted: same configuration, same inputs, same software."""
-        with open_catalog(self.workspace) as connection:
-            run_id = self.request.resume or ""
-            if run_id == "last":
-                found = rows(
-                    connection,
-                    "SELECT run_id FROM run WHERE kind = 'curate' AND status <> 'done' ORDER BY run_id DESC LIMIT 1",
-                )
-                if not found:
-                    raise UserError("--resume last: no unfinished run in this workspace")
-                run_id = found[0]["run_id"]
-            asked = run_config(connection, run_id)
-            row = rows(connection, "SELECT kind, versions, attempts FROM run WHERE run_id = ?", [run_id])[0]
-        if row["kind"] != "curate":
-            raise UserError(f"--resume {run_id}: that is a run of kind {row['kind']}, not of curation")
-        self.attempt = row["attempts"] or 0
+        run_id = self.request.resume or ""
+        runs = {row["run_id"]: row for row in self.workspace.rows("run") if row["run_kind"] == "curate"}
+        ends = {(row["run_id"], row["attempt"]): row["status"] for row in self.workspace.rows("run_end")}
+        done = {name for (name, _), status in ends.items() if status == "done"}
+        if run_id == "last":
+            unfinished = sorted(runs.keys() - done)
+            if not unfinished:
+                raise UserError("--resume last: no unfinished run of curation in this workspace")
+            run_id = unfinished[-1]
+        if run_id not in runs:
+            raise unknown_name("run for --resume", run_id, sorted(runs)[-5:] or ["none yet"])
+        row = runs[run_id]
+        asked = json.loads(row["config"])
+        attempts = [each["attempt"] for each in self.workspace.rows("attempt") if each["run_id"] == run_id]
+        self.attempt = max(attempts, default=0)
+        self._done_before = run_id in done
         if self.request.config_given:
             changed = differences(identity(asked["curation"]), identity(to_dict(self.config)))
             if changed:
@@ -199,11 +200,7 @@ class Session:
 
     def _finished_before(self, folder: RunFolder) -> bool:
         """Whether the run is done already; then its working files go and its summary is shown."""
-        if not self.request.resume:
-            return False
-        with open_catalog(self.workspace) as connection:
-            status = rows(connection, "SELECT status FROM run WHERE run_id = ?", [folder.run_id])[0]["status"]
-        if status != "done":
+        if not self._done_before:
             return False
         shutil.rmtree(folder.work, ignore_errors=True)
         log.info("run %s is done already", folder.run_id)
@@ -242,8 +239,7 @@ class Session:
             if asked["parent"] is None:
                 self._check_unchanged(files)
             return files
-        with open_catalog(self.workspace) as connection:
-            tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
+        tombstones = Tombstones.of(self.workspace.rows("tombstone"))
         folder.save("tombstones", tombstones.rules)
         if asked["parent"] is not None:
             files, tasks = parent_plan(self.workspace, asked["parent"])
@@ -357,7 +353,5 @@ class Session:
             print(f"{name:<12}{compression or '-':<14}{count:>10,}{size:>18,}")
         readable = [file for file in identified if file.copy_of is None]
         tasks = plan_raw(readable, self.config.read, self.request.limit)
-        print(
-            f"{len(identified)} files, {len(identified) - len(readable)} of them copies, in {len(tasks)} tasks"
-        )
+        print(f"{len(identified)} files, {len(identified) - len(readable)} of them copies, in {len(tasks)} tasks")
         return EXIT_DONE

@@ -209,9 +209,7 @@ def write_shard(
         OSError: disk full; nothing is left behind.
     """
     schema = document_schema(scores, job.shard_kind)
-    return write_documents(
-        _job_tables(job, schema), folder / f"{job.name}.parquet", schema, compression_level, job
-    )
+    return write_documents(_job_tables(job, schema), folder / f"{job.name}.parquet", schema, compression_level, job)
 
 
 def write_documents(
@@ -230,9 +228,7 @@ def write_documents(
     sources: dict[str, int] = {}
     try:
         with aside.open("wb") as file:
-            with pq.ParquetWriter(
-                file, schema, compression="zstd", compression_level=compression_level
-            ) as writer:
+            with pq.ParquetWriter(file, schema, compression="zstd", compression_level=compression_level) as writer:
                 for group in _row_groups(tables):
                     documents += group.num_rows
                     text_bytes += sum(group.column(WEIGHT).to_pylist()) - ROW_WEIGHT * group.num_rows

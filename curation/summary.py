@@ -1,7 +1,8 @@
 """The waterfall of a run: raw records, what left at each step and why, what was kept."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from curation.catalog import open_catalog, rows
 from curation.catalog.query import run_config
@@ -11,44 +12,59 @@ STEP_ORDER = ("read", "extract", "takedown", "language")
 """Steps in the order in which they act; filters follow in the order of the configuration."""
 
 
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One row of a waterfall."""
+
+    kind: Literal["raw", "quarantined", "rejected", "kept"]
+    step: str
+    reason: str
+    records: int
+    left: int
+    """Records left after it."""
+
+
 def waterfall(
     raw: int,
-    rejected: Iterable[tuple[str, str, int]],
-    quarantined: Iterable[tuple[str, int]],
     kept: int,
-    filter_order: Sequence[str] = (),
-) -> str:
-    """The waterfall as a table: raw records, what left at each step and why, what was kept.
+    quarantined: Iterable[tuple[str, int]],
+    rejected: Iterable[tuple[str, str, int]],
+    filters: Sequence[str] = (),
+) -> list[Level]:
+    """From raw to kept, a row for each step and reason in the order in which they act.
 
     Args:
-        rejected: (step, reason, documents), any order, repeats added up.
-        quarantined: (reason, documents).
-        filter_order: names of the filters as configured.
+        quarantined: (reason, records).
+        rejected: (step, reason, records).
+        filters: names of the filters as configured.
     """
-    by_step: Counter[tuple[str, str]] = Counter()
-    for step, reason, documents in rejected:
-        by_step[(step, reason)] += documents
-    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filter_order])}
-    lines = [("raw records", "", raw, raw)]
+    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters])}
+    gone: list[tuple[Literal["quarantined", "rejected"], str, str, int]] = [
+        ("quarantined", "quarantined", reason, records) for reason, records in sorted(quarantined)
+    ]
+    gone += [
+        ("rejected", step, reason, records)
+        for step, reason, records in sorted(rejected, key=lambda r: (order.get(r[0], len(order)), r[:2]))
+    ]
     left = raw
-    bad: Counter[str] = Counter()
-    for reason, documents in quarantined:
-        bad[reason] += documents
-    for reason, documents in sorted(bad.items()):
-        left -= documents
-        lines.append(("quarantined", reason, -documents, left))
-    for (step, reason), documents in sorted(
-        by_step.items(), key=lambda item: (order.get(item[0][0], len(order)), item[0])
-    ):
-        left -= documents
-        lines.append((step, reason, -documents, left))
-    lines.append(("kept", "", kept, kept))
-    wide = max(len(line[1]) for line in lines)
-    out = [f"{'step':<18}{'reason':<{wide}}{'records':>12}{'share':>9}{'left':>12}"]
-    for step, reason, change, remaining in lines:
-        share = f"{100 * abs(change) / raw:.1f} %" if raw else "-"
-        out.append(f"{step:<18}{reason:<{wide}}{change:>+12,}{share:>9}{remaining:>12,}")
-    return "\n".join(out).replace(f"{raw:>+12,}", f"{raw:>12,}").replace(f"{kept:>+12,}", f"{kept:>12,}")
+    levels = [Level("raw", "raw records", "", raw, raw)]
+    for kind, step, reason, records in gone:
+        left -= records
+        levels.append(Level(kind, step, reason, records, left))
+    return [*levels, Level("kept", "kept", "", kept, left)]
+
+
+def as_table(levels: Sequence[Level]) -> str:
+    """A waterfall for a terminal."""
+    raw = levels[0].records
+    wide = max(len(level.reason) for level in levels)
+    lines = [f"{'step':<14}{'reason':<{wide}}{'records':>14}{'share':>10}{'left':>14}"]
+    for level in levels:
+        sign = "" if level.kind in ("raw", "kept") else "-"
+        share = f"{100 * level.records / raw:.1f} %" if raw else "-"
+        records = f"{sign}{level.records:,}"
+        lines.append(f"{level.step:<14}{level.reason:<{wide}}{records:>14}{share:>10}{level.left:>14,}")
+    return "\n".join(lines)
 
 
 def summary(workspace: Workspace, run_id: str) -> str:
@@ -72,15 +88,15 @@ def summary(workspace: Workspace, run_id: str) -> str:
             "FROM c.shard WHERE run_id = ? AND shard_kind = 'kept' AND replaces IS NULL",
             [run_id],
         )[0]
-    table = waterfall(
+    steps = waterfall(
         int(raw[0]["n"]),
-        [(row["step"], row["reason"], row["n"]) for row in rejected],
-        [(row["reason"], row["n"]) for row in bad],
         int(kept["n"]),
+        [(row["reason"], row["n"]) for row in bad],
+        [(row["step"], row["reason"], row["n"]) for row in rejected],
         list(config["curation"]["filters"]),
     )
     return (
-        f"{table}\n\n{kept['n']:,} documents, {kept['size'] / 1e6:,.1f} MB of text in {kept['shards']} shards: "
-        f"{workspace.shards / run_id}\nrun {run_id}\n\n"
+        f"{as_table(steps)}\n\n{kept['n']:,} documents, {kept['size'] / 1e6:,.1f} MB of text in "
+        f"{kept['shards']} shards: {workspace.shards / run_id}\nrun {run_id}\n\n"
         f"next: python -m curation.dataset create NAME --run {run_id} --workspace {workspace.root}"
     )

@@ -40,9 +40,7 @@ def validate(what: str, value: str) -> None:
         except pa.ArrowInvalid as error:
             raise UserError(f"--pattern {value!r} is not a regular expression (RE2): {error}") from error
         if matches:
-            raise UserError(
-                f"--pattern {value!r} matches the empty string, that is every document; narrow it"
-            )
+            raise UserError(f"--pattern {value!r} matches the empty string, that is every document; narrow it")
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,7 @@ class Tombstones:
     @classmethod
     def of(cls, tombstones: Iterable[Tombstone | dict[str, Any]]) -> "Tombstones":
         """From records, or from rows of the table ``tombstone``."""
-        pairs = [
-            (t.what, t.value) if isinstance(t, Tombstone) else (t["what"], t["value"]) for t in tombstones
-        ]
+        pairs = [(t.what, t.value) if isinstance(t, Tombstone) else (t["what"], t["value"]) for t in tombstones]
         return cls(tuple(sorted(set(pairs))))
 
     @cached_property

@@ -34,9 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     sql = commands.add_parser("sql", parents=[common], help="answer one SELECT")
     sql.add_argument("query", help="SQL over the tables; the view 'document' holds all documents and texts")
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table", help="how to print rows")
-    commands.add_parser(
-        "check", parents=[common], help="prove accounts, references and shards; exit 1 if wrong"
-    )
+    commands.add_parser("check", parents=[common], help="prove accounts, references and shards; exit 1 if wrong")
     refresh = commands.add_parser("refresh", parents=[common], help="bring the catalog up to date")
     refresh.add_argument("--rebuild", action="store_true", help="from nothing, out of the records")
     commands.add_parser("gc", parents=[common], help="remove taken-down text and leftovers from disk")
@@ -127,9 +125,7 @@ def _status(workspace: Workspace) -> None:
         )
     for row in runs:
         if row["status"] in ("dead", "interrupted", "failed"):
-            print(
-                f"\nrun {row['run']} is {row['status']}; go on with: python -m curation.run --resume {row['run']}"
-            )
+            print(f"\nrun {row['run']} is {row['status']}; go on with: python -m curation.run --resume {row['run']}")
 
 
 def print_rows(names: Sequence[str], values: Sequence[tuple[Any, ...]], style: str) -> None:
@@ -147,14 +143,8 @@ def print_rows(names: Sequence[str], values: Sequence[tuple[Any, ...]], style: s
         return
     cells = [[_cell(value) for value in row] for row in values]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(names)]
-    numeric = [
-        all(row[i] is None or isinstance(row[i], int | float) for row in values) for i in range(len(names))
-    ]
-    print(
-        "  ".join(
-            n.rjust(w) if r else n.ljust(w) for n, w, r in zip(names, widths, numeric, strict=True)
-        ).rstrip()
-    )
+    numeric = [all(row[i] is None or isinstance(row[i], int | float) for row in values) for i in range(len(names))]
+    print("  ".join(n.rjust(w) if r else n.ljust(w) for n, w, r in zip(names, widths, numeric, strict=True)).rstrip())
     for cell_row in cells:
         line = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cell_row, widths, numeric, strict=True))
         print("  ".join(line).rstrip())

@@ -103,9 +103,7 @@ def check(workspace: Workspace, tell: Callable[[str], None] = lambda line: None)
         shards = rows(connection, "SELECT * FROM shard ORDER BY path")
         found = list(_wrong_shards(workspace, connection, shards))
         problems += found
-        tell(
-            f"{len(shards)} shards present with their sha256, rows and reasons: {'ok' if not found else 'no'}"
-        )
+        tell(f"{len(shards)} shards present with their sha256, rows and reasons: {'ok' if not found else 'no'}")
     return problems
 
 

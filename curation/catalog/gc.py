@@ -89,9 +89,7 @@ def _remove_leftovers(
     elif tombstones.rules and _parts_hold_hidden(workspace, run["run_id"], tombstones):
         for folder in (work, work.parent / "stages", workspace.shards / run["run_id"]):
             shutil.rmtree(folder, ignore_errors=True)
-        tell(
-            f"run {run['run_id']} ({run['status']}): working files held taken-down text; a resume begins anew"
-        )
+        tell(f"run {run['run_id']} ({run['status']}): working files held taken-down text; a resume begins anew")
 
 
 def _parts_hold_hidden(workspace: Workspace, run_id: str, tombstones: Tombstones) -> bool:
@@ -136,9 +134,7 @@ def _record_name(shard_id: str) -> str:
     return shard_id.replace("/", "-")
 
 
-def _replacement(
-    shard: dict[str, Any], new_id: str, new_path: str, facts: ShardFacts
-) -> list[Shard | ShardSource]:
+def _replacement(shard: dict[str, Any], new_id: str, new_path: str, facts: ShardFacts) -> list[Shard | ShardSource]:
     # The shard last: with its record the old one is gone, in one stroke.
     sources = [
         ShardSource(shard_id=new_id, raw_file_id=raw_file_id, documents=documents)

@@ -48,9 +48,10 @@ CREATE VIEW takedown AS
         ON f.raw_file_id = h.raw_file_id AND f.run_id = s.run_id;
 CREATE VIEW run AS
     SELECT r.run_id, r.run_kind AS kind, r.parent_run_id, r.config, r.config_hash, r.git_commit,
-        r.git_dirty, r.versions, r.seed, s.status, s.attempts, r.created_at AS started_at,
-        s.heartbeat_at, s.finished_at, s.exit_code, s.why
-    FROM c.run r LEFT JOIN run_status s USING (run_id);
+        r.git_dirty, r.versions, r.seed, coalesce(a.status, l.status, 'dead') AS status,
+        coalesce(a.attempt, 0) AS attempts, r.created_at AS started_at, l.heartbeat_at, a.finished_at,
+        a.exit_code, a.why
+    FROM c.run r LEFT JOIN _newest_attempt a USING (run_id) LEFT JOIN _liveness l USING (run_id);
 """
 
 
@@ -80,7 +81,7 @@ def open_catalog(
     try:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"ATTACH '{_quoted(workspace.catalog)}' AS c (READ_ONLY)")
-        _create_run_status(workspace, connection)
+        _create_liveness(workspace, connection)
         for kind in RECORD_TYPES:
             if kind not in ("run", "shard"):
                 connection.execute(f'CREATE VIEW "{kind}" AS SELECT * FROM c."{kind}"')
@@ -100,33 +101,23 @@ def _quoted(value: object) -> str:
     return str(value).replace("'", "''")
 
 
-def _create_run_status(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> None:
-    """``run_status``: done, failed or interrupted as the newest attempt recorded; otherwise running or dead."""
+def _create_liveness(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> None:
+    """``_newest_attempt`` of each run, and ``_liveness`` of those without an end: running or dead, as of now."""
     connection.execute(
-        "CREATE TABLE run_status (run_id VARCHAR, status VARCHAR, attempts BIGINT, heartbeat_at TIMESTAMP,"
-        " finished_at TIMESTAMP, exit_code BIGINT, why VARCHAR)"
-    )
-    newest = connection.execute(
-        """SELECT a.run_id, a.attempt, a.host, a.boot_id, a.pid, a.pid_created,
-                  e.status, e.finished_at, e.exit_code, e.why
+        """CREATE VIEW _newest_attempt AS
+           SELECT a.*, e.status, e.finished_at, e.exit_code, e.why
            FROM (SELECT * FROM c.attempt QUALIFY row_number() OVER
                  (PARTITION BY run_id ORDER BY attempt DESC, started_at DESC) = 1) a
            LEFT JOIN c.run_end e ON e.run_id = a.run_id AND e.attempt = a.attempt"""
     )
-    names = [column[0] for column in newest.description or ()]
-    rows_out: list[tuple[object, ...]] = []
-    for values in newest.fetchall():
-        row = dict(zip(names, values, strict=True))
+    connection.execute("CREATE TABLE _liveness (run_id VARCHAR, status VARCHAR, heartbeat_at TIMESTAMP)")
+    for row in rows(connection, "SELECT * FROM _newest_attempt WHERE status IS NULL"):
         beat: float | None = None
         with contextlib.suppress(FileNotFoundError):
             beat = workspace.heartbeat_path(row["run_id"]).stat().st_mtime
-        status = row["status"] or ("running" if is_alive(row, beat, STALE_SECONDS) else "dead")
+        status = "running" if is_alive(row, beat, STALE_SECONDS) else "dead"
         stamp = None if beat is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(beat))
-        rows_out.append(
-            (row["run_id"], status, row["attempt"], stamp, row["finished_at"], row["exit_code"], row["why"])
-        )
-    if rows_out:
-        connection.executemany("INSERT INTO run_status VALUES (?, ?, ?, ?, ?, ?, ?)", rows_out)
+        connection.execute("INSERT INTO _liveness VALUES (?, ?, ?)", [row["run_id"], status, stamp])
 
 
 def create_document_view(
@@ -150,8 +141,7 @@ def create_document_view(
         # read_parquet refuses an empty list of files.
         connection.register("_no_document", empty_document_table())
         connection.execute(
-            "CREATE VIEW document AS SELECT *, NULL::VARCHAR AS shard_id, NULL::VARCHAR AS shard_kind "
-            "FROM _no_document"
+            "CREATE VIEW document AS SELECT *, NULL::VARCHAR AS shard_id, NULL::VARCHAR AS shard_kind FROM _no_document"
         )
         return
     files = [(str(workspace.root / path), shard_id, kind) for shard_id, path, kind in wanted]
@@ -166,9 +156,7 @@ def create_document_view(
     )
 
 
-def rows(
-    connection: "duckdb.DuckDBPyConnection", sql: str, parameters: Sequence[Any] = ()
-) -> list[dict[str, Any]]:
+def rows(connection: "duckdb.DuckDBPyConnection", sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
     """The result of a query as a list of dicts."""
     cursor = connection.execute(sql, list(parameters))
     names = [column[0] for column in cursor.description or ()]

@@ -9,7 +9,9 @@ import contextlib
 import fcntl
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +30,18 @@ COMPACT_BEYOND = 4000
 _SQL_TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a catalog file holds."""
+
+    known: set[tuple[str, str]]
+    """(kind, name) of the record files in it."""
+    listed_at: float
+    """When the records were listed for it, in seconds since the epoch."""
+
+
 def refresh(workspace: Workspace, rebuild: bool = False) -> int:
-    """Bring the catalog up to date with the records; with ``rebuild`` from nothing.
+    """Bring the catalog up to date with the records written before the call; with ``rebuild`` from nothing.
 
     Safe to call from any number of processes at once; without news it costs one folder listing.
 
@@ -40,28 +52,42 @@ def refresh(workspace: Workspace, rebuild: bool = False) -> int:
         ValueError: a record file is damaged; the message names it.
         OSError: the workspace cannot be written to.
     """
-    if not rebuild and not _missing(workspace, _known(workspace.catalog)):
+    called_at = time.time()
+    version = _version(workspace.catalog)
+    state = None if rebuild else _state(workspace.catalog)
+    if state is not None and not _missing(workspace, state.known):
         return 0
     with _refresh_lock(workspace):
-        # Another process may have done the work while this one waited for the lock.
-        known = None if rebuild else _known(workspace.catalog)
-        if known is not None and not _missing(workspace, known):
-            return 0
-        return _ingest(workspace, known)
+        if not rebuild and _version(workspace.catalog) != version:
+            # Another process has refreshed meanwhile; if it listed the records after this call began,
+            # nothing that this caller can know of is missing.
+            state = _state(workspace.catalog)
+            if state is not None and state.listed_at > called_at:
+                return 0
+        return _ingest(workspace, anew=state is None)
 
 
-def _known(catalog: Path) -> set[tuple[str, str]] | None:
-    """(kind, name) of the record files in a catalog; None when there is none of this version."""
+def _version(catalog: Path) -> tuple[int, int] | None:
+    """Tells one catalog file from the next one under the same name."""
+    try:
+        about = catalog.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_ino, about.st_mtime_ns
+
+
+def _state(catalog: Path) -> _State | None:
+    """What a catalog holds; None when there is none of this version."""
     import duckdb
 
     if not catalog.exists():
         return None
     try:
-        with duckdb.connect(str(catalog), read_only=True) as connection:
-            version = connection.execute("SELECT version FROM _schema").fetchall()
-            if version != [(CATALOG_SCHEMA,)]:
+        with duckdb.connect(str(catalog), read_only=True, config={"threads": 1}) as connection:
+            (version, listed_at), *_ = connection.execute("SELECT version, listed_at FROM _schema").fetchall()
+            if version != CATALOG_SCHEMA:
                 return None
-            return set(connection.execute("SELECT kind, name FROM _source").fetchall())
+            return _State(set(connection.execute("SELECT kind, name FROM _source").fetchall()), listed_at)
     except duckdb.Error:  # damaged or foreign: it is a view, so it is made anew
         return None
 
@@ -78,19 +104,24 @@ def _refresh_lock(workspace: Workspace) -> Iterator[None]:
         yield
 
 
-def _ingest(workspace: Workspace, known: set[tuple[str, str]] | None) -> int:
+def _ingest(workspace: Workspace, anew: bool) -> int:
     import duckdb
 
     for stale in workspace.root.glob(".catalog-*.tmp*"):  # left by a killed refresh: we hold the lock
         stale.unlink(missing_ok=True)
     aside = workspace.root / f".catalog-{secrets.token_hex(6)}.tmp"
     try:
-        if known is not None:
+        if not anew:
             shutil.copyfile(workspace.catalog, aside)
-        with duckdb.connect(str(aside)) as connection:
-            if known is None:
+        listed_at = time.time()
+        with duckdb.connect(str(aside), config={"threads": 1}) as connection:
+            if anew:
                 _create_tables(connection)
-            count = _ingest_new(workspace, connection, set(known or ()))
+            # What the copy itself holds, not what was read before: DuckDB shares an open file within a
+            # process, and may have shown the one before this.
+            known = set(connection.execute("SELECT kind, name FROM _source").fetchall())
+            connection.execute("UPDATE _schema SET listed_at = ?", [listed_at])
+            count = _ingest_new(workspace, connection, known)
             # Closing writes too, but keeps an error (a full disk) to itself.
             connection.execute("CHECKPOINT")
         aside.replace(workspace.catalog)
@@ -105,16 +136,14 @@ def _ingest(workspace: Workspace, known: set[tuple[str, str]] | None) -> int:
 
 
 def _create_tables(connection: "duckdb.DuckDBPyConnection") -> None:
-    connection.execute(f"CREATE TABLE _schema AS SELECT {CATALOG_SCHEMA}::BIGINT AS version")
+    connection.execute(f"CREATE TABLE _schema AS SELECT {CATALOG_SCHEMA}::BIGINT AS version, 0::DOUBLE AS listed_at")
     connection.execute("CREATE TABLE _source (kind VARCHAR, name VARCHAR)")
     for kind in RECORD_TYPES:
         fields = ", ".join(f'"{name}" {_SQL_TYPES[python]}' for name, python in columns(kind).items())
         connection.execute(f'CREATE TABLE "{kind}" ({fields})')
 
 
-def _ingest_new(
-    workspace: Workspace, connection: "duckdb.DuckDBPyConnection", known: set[tuple[str, str]]
-) -> int:
+def _ingest_new(workspace: Workspace, connection: "duckdb.DuckDBPyConnection", known: set[tuple[str, str]]) -> int:
     """Read every record file not in ``known``. A compacted file repeats rows of older files: each row
     carries the name of the file that it came from, and goes in once."""
     import pyarrow as pa

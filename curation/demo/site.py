@@ -101,8 +101,6 @@ def _lists(pages: Iterable[Page]) -> Iterator[Page]:
 
 
 def _list(path: str, title: str, links: Iterable[tuple[str, str]]) -> Page:
-    items = "".join(
-        f'<li><a href="{html.escape(target)}">{html.escape(text)}</a></li>\n' for target, text in links
-    )
+    items = "".join(f'<li><a href="{html.escape(target)}">{html.escape(text)}</a></li>\n' for target, text in links)
     body = _FRAME.render(title, f"<ul>\n{items}</ul>").encode()
     return Page(path, body, title, "a list of links", charset="utf-8")

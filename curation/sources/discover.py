@@ -241,9 +241,9 @@ def _local(name: str) -> Iterator[InputFile]:
         root = split_pattern(name)[0]
         paths = local_glob(name)
         if not paths:
-            raise UserError(f"input {display(name)!r}: nothing matches")
+            raise UserError(f"input '{display(name)}': nothing matches")
     else:
-        raise UserError(f"input {display(name)!r}: no such file or folder")
+        raise UserError(f"input '{display(name)}': no such file or folder")
     visited: set[tuple[int, int]] = set()
     for each in paths:
         yield from _local_path(each, root, visited, named=root is None)
@@ -271,7 +271,7 @@ def _local_path(path: str, glob_root: str | None, visited: set[tuple[int, int]],
     elif stat.S_ISREG(about.st_mode):
         yield InputFile(uri_of(real), about.st_size, about.st_mtime_ns, name, root)
     elif named:
-        raise UserError(f"input {display(path)!r}: neither a file nor a folder")
+        raise UserError(f"input '{display(path)}': neither a file nor a folder")
 
 
 def _walk(folder: str, prefix: str, root: str, visited: set[tuple[int, int]]) -> Iterator[InputFile]:
@@ -328,11 +328,11 @@ def _remote(url: str, options: Options) -> list[InputFile]:
         filesystem, path = _filesystem(url, options)
         found = _listing(filesystem, path, globs=not url.startswith(_HTTP))
     except ImportError as error:
-        raise UserError(f"input {display(url)!r}: {error}; install what this kind of storage needs") from error
+        raise UserError(f"input '{display(url)}': {error}; install what this kind of storage needs") from error
     except Exception as error:  # every kind of storage has errors of its own
-        raise UserError(f"input {display(url)!r}: {type(error).__name__}: {error}") from error
+        raise UserError(f"input '{display(url)}': {type(error).__name__}: {error}") from error
     if not found:
-        raise UserError(f"input {display(url)!r}: no such file or folder, and nothing matches")
+        raise UserError(f"input '{display(url)}': no such file or folder there, and nothing matches")
     return found
 
 
@@ -342,7 +342,10 @@ def _listing(filesystem: Any, path: str, globs: bool) -> list[InputFile]:
     except FileNotFoundError:
         if not globs or not has_magic(path):
             return []
-        infos, root = filesystem.glob(path, detail=True), split_pattern(path)[0]
+        root = split_pattern(path)[0]
+        infos = filesystem.glob(path, detail=True)
+        if not _is_hidden(_relative(path, root)):
+            infos = {name: info for name, info in infos.items() if not _is_hidden(_relative(name, root))}
     files = []
     for name, info in sorted(infos.items()):
         if info["type"] == "directory":

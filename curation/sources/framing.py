@@ -380,8 +380,8 @@ def _ends_here(run: _Run, form: Format, frame: Frame) -> bool:
         return False
     run.take(between, keep=0)
     newlines = tail[: len(tail) - len(tail.lstrip(b"\r\n"))][: form.separator_bytes]
-    is_whole_member = not tail and isinstance(run, _MemberRun)
-    if not frame.oversized and (newlines or is_whole_member or form.matches(tail, 0)):
+    at_member_end = newlines == tail and isinstance(run, _MemberRun)
+    if not frame.oversized and (at_member_end or form.matches(tail, len(newlines))):
         # A stated length that is a little too large counts (a part of) the separator.
         around = frame.block[-form.separator_bytes :] + newlines
         surplus = len(around) - len(newlines) - len(form.strip(around))

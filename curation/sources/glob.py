@@ -54,9 +54,11 @@ def _expand(folder: str, prefix: str, parts: list[str], above: frozenset[tuple[i
             yield from _expand(folder, prefix, rest, frozenset())
         for name in _names(folder):
             path = prefix + name
+            if name.startswith("."):
+                continue
             if not rest:
                 yield path
-            if not name.startswith(".") and os.path.isdir(path):
+            if os.path.isdir(path):
                 yield from _expand(path, path + "/", parts, above)
         return
     if part == "":  # a slash at the end, or two
@@ -79,7 +81,7 @@ def _names(folder: str) -> list[str]:
         return sorted(os.listdir(folder))
     except OSError as error:
         # A shell would go on without a word, and without the files.
-        raise UserError(f"folder {display(folder)!r}: {error.strerror}; needed for a glob") from error
+        raise UserError(f"folder '{display(folder)}': {error.strerror}; needed for a glob") from error
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -4,11 +4,14 @@ The URI of a local file is its absolute path; a path that is no valid Unicode be
 percent-encoded bytes. Everything else is a URL for fsspec.
 """
 
+import contextlib
 import errno
 import io
 import os
 import re
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -51,19 +54,43 @@ def display(uri: str) -> str:
 
 
 def open_uri(uri: str, storage_options: Mapping[str, Any] | None = None) -> BinaryIO:
-    """Open for reading; seekable. Raises OSError, also for what libraries of other kinds of storage raise."""
+    """Open for reading; seekable. Raises OSError, also for what libraries of other kinds of storage raise.
+
+    What a server gives only from front to back is first copied into a temporary file.
+    """
     path = local_path(uri)
     if path is not None:
         return open(path, "rb")
     import fsspec
 
-    try:
+    with _io_errors():
         file = fsspec.open(uri, "rb", **(storage_options or {})).open()
+    try:
+        with _io_errors():
+            file.seek(0, os.SEEK_END)
+            file.seek(0)
+    except OSError:
+        return _copied(file)
+    return io.BufferedReader(_Remote(file), _REMOTE_BUFFER_BYTES)
+
+
+def _copied(file: Any) -> BinaryIO:
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it, and then it is gone
+    with _io_errors(), file:
+        shutil.copyfileobj(file, copy, _REMOTE_BUFFER_BYTES)
+    copy.seek(0)
+    return copy
+
+
+@contextlib.contextmanager
+def _io_errors() -> Iterator[None]:
+    """Makes an OSError of whatever a library for some kind of storage raises."""
+    try:
+        yield
     except OSError:
         raise
     except Exception as error:
-        raise _io_error(error) from error
-    return io.BufferedReader(_Remote(file), _REMOTE_BUFFER_BYTES)
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
 
 
 class _Remote(io.RawIOBase):
@@ -79,12 +106,8 @@ class _Remote(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        try:
+        with _io_errors():
             data = self._file.read(len(buffer))
-        except OSError:
-            raise
-        except Exception as error:
-            raise _io_error(error) from error
         buffer[: len(data)] = data
         return len(data)
 
@@ -98,7 +121,3 @@ class _Remote(io.RawIOBase):
         if not self.closed:
             self._file.close()
         super().close()
-
-
-def _io_error(error: Exception) -> OSError:
-    return OSError(errno.EIO, f"{type(error).__name__}: {error}")

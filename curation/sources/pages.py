@@ -1,16 +1,32 @@
-"""How large the pages of a Parquet column are, from their headers alone.
+"""How large the pages of a Parquet file are, from their headers alone.
 
 Arrow decompresses a page as a whole, into a buffer as large as the page's header says. So what reading a
 row group takes is known only from these headers, which lie between the pages, and not from the footer.
-https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift (PageHeader)
+And of a broken footer pyarrow can show the row groups, but not what is in them: asked for a column, it may
+end the process. So this module reads both by itself, in Thrift's compact protocol.
+
+https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+MAX_FOOTER_BYTES = 8 << 20
+"""Larger footers (50,000 column chunks and more) are not looked into: it would take seconds."""
 _FIRST_READ_BYTES = 8 << 10
 _MAX_HEADER_BYTES = 16 << 20  # as in Arrow
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A column in a row group: where it lies, and its size decompressed, as the footer has it."""
+
+    start: int
+    length: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +39,70 @@ class Page:
     """Decompressed size."""
 
 
-def pages(file: BinaryIO, start: int, length: int) -> Iterator[Page]:
-    """The pages in the ``length`` bytes from ``start`` on, as far as their headers make sense."""
-    position = start
-    while position < start + length:
+def chunks(file: BinaryIO) -> list[list[Chunk | None]]:
+    """The chunks of each row group, one a leaf column, None where the footer makes no sense; nothing of a
+    footer that is too large, or no footer."""
+    file.seek(0, os.SEEK_END)
+    end = file.tell() - 8
+    file.seek(max(0, end))
+    size = int.from_bytes(file.read(4), "little")
+    if not 0 < size <= min(MAX_FOOTER_BYTES, end):
+        return []
+    file.seek(end - size)
+    try:
+        footer = _CompactReader(file.read(size)).struct()
+    except (IndexError, ValueError):
+        return []
+    return [
+        [_chunk(_struct(column).get(_META_DATA)) for column in _list(_struct(group).get(_COLUMNS))]
+        for group in _list(footer.get(_ROW_GROUPS))
+    ]
+
+
+def pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
+    """The pages of a column chunk, as far as their headers make sense."""
+    position = chunk.start
+    while position < chunk.start + chunk.length:
         header = _read_header(file, position)
         if header is None:
             return
         fields, size = header
-        data = fields.get(_DATA) or fields.get(_DATA_V2) or {}
-        stored, full, values = fields.get(_COMPRESSED), fields.get(_UNCOMPRESSED), data.get(_NUM_VALUES, 0)
-        if not (isinstance(stored, int) and isinstance(full, int) and stored >= 0 and full >= 0):
+        stored, full = _size(fields.get(_PAGE_COMPRESSED)), _size(fields.get(_PAGE_UNCOMPRESSED))
+        if stored < 0 or full < 0:
             return
-        yield Page(values if isinstance(values, int) else 0, full)
+        data = _struct(fields.get(_DATA_PAGE)) or _struct(fields.get(_DATA_PAGE_V2))
+        yield Page(max(0, _size(data.get(_NUM_VALUES))), full)
         position += size + stored
 
 
-_UNCOMPRESSED, _COMPRESSED, _DATA, _DATA_V2 = 2, 3, 5, 8
+# Field numbers of FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, PageHeader, DataPageHeader(V2).
+_ROW_GROUPS = 4
+_COLUMNS = 1
+_META_DATA = 3
+_UNCOMPRESSED, _COMPRESSED, _DATA_OFFSET, _DICTIONARY_OFFSET = 6, 7, 9, 11
+_PAGE_UNCOMPRESSED, _PAGE_COMPRESSED, _DATA_PAGE, _DATA_PAGE_V2 = 2, 3, 5, 8
 _NUM_VALUES = 1
+
+
+def _chunk(value: Any) -> Chunk | None:
+    fields = _struct(value)
+    start, dictionary = _size(fields.get(_DATA_OFFSET)), _size(fields.get(_DICTIONARY_OFFSET))
+    length, full = _size(fields.get(_COMPRESSED)), _size(fields.get(_UNCOMPRESSED))
+    if 0 < dictionary < start:
+        start = dictionary
+    return Chunk(start, length, full) if min(start, length, full) >= 0 else None
+
+
+def _struct(value: Any) -> dict[int, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _size(value: Any) -> int:
+    return value if isinstance(value, int) else -1
 
 
 def _read_header(file: BinaryIO, position: int) -> tuple[dict[int, Any], int] | None:
@@ -61,30 +123,26 @@ def _read_header(file: BinaryIO, position: int) -> tuple[dict[int, Any], int] | 
 
 
 class _CompactReader:
-    """Thrift's compact protocol, as much of it as headers use. Raises IndexError where the data ends.
-
-    https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
-    """
+    """Raises IndexError where the data ends too early, ValueError where it is nonsense."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.at = 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Field number -> value; texts and lists as None."""
-        if depth > 8:
-            raise ValueError("nested deeper than any header")
+        """Field number -> value; texts as None."""
         fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
             number = number + (head >> 4) if head >> 4 else self._zigzag()
-            fields[number] = self._value(head & 15, depth)
+            kind = head & 15
+            fields[number] = kind == 1 if kind in (1, 2) else self._value(kind, depth + 1)
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:
-        if kind in (1, 2):
-            return kind == 1
-        if kind == 3:
+        if depth > 16:
+            raise ValueError("nested deeper than any metadata")
+        if kind in (1, 2, 3):  # one byte; booleans are so in lists only
             return self._byte()
         if kind in (4, 5, 6):
             return self._zigzag()
@@ -94,9 +152,15 @@ class _CompactReader:
             if self.at > len(self._data):
                 raise IndexError
             return None
+        if kind in (9, 10):
+            head = self._byte()
+            count = head >> 4 if head >> 4 < 15 else self._varint()
+            if count > len(self._data) - self.at:  # no item takes less than a byte
+                raise IndexError
+            return [self._value(head & 15, depth + 1) for _ in range(count)]
         if kind == 12:
-            return self.struct(depth + 1)
-        raise ValueError(f"type {kind} is in no header")
+            return self.struct(depth)
+        raise ValueError(f"type {kind} is in no metadata of Parquet")
 
     def _byte(self) -> int:
         self.at += 1

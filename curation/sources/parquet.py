@@ -1,12 +1,13 @@
 """Parquet, one document a row, in memory that does not depend on the size of row groups."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from curation.charset import Undecodable, decode
 from curation.sources.fields import FACT_FIELDS, NESTED_FIELDS, take_facts, take_text, text_fields
-from curation.sources.pages import pages
+from curation.sources.pages import Chunk, chunks, pages
 from curation.sources.record import RawRecord
 
 if TYPE_CHECKING:
@@ -51,18 +52,18 @@ def read_parquet(
     try:
         parquet = open_parquet(file)
         columns = _Columns(parquet, text_field)
+        groups = [rows for rows, _ in _row_groups(parquet)]
     except _broken() as error:
         _reraise_io_error(error)
         if start == 0:
             yield _damage(0, "damaged", f"no readable Parquet footer ({_brief(error)})")
         return
+    reader = _GroupReader(file, parquet, chunks(file), columns, max_record_bytes, trust_footer)
     first = 0
-    for group in range(parquet.num_row_groups):
-        rows = max(0, parquet.metadata.row_group(group).num_rows)
+    for group, rows in enumerate(groups):
         if first + rows > start and (end is None or first < end):
-            limit = _readable_rows(file, parquet, group, columns, trust_footer)
             stop = first + rows if end is None else min(end, first + rows)
-            for record in _read_group(parquet, group, columns, first, rows, limit, stop, max_record_bytes):
+            for record in reader.read(group, first, rows, stop):
                 if record.offset >= start:
                     yield record
         first += rows
@@ -76,74 +77,72 @@ def open_parquet(file: BinaryIO) -> "pq.ParquetFile":
 
 
 def row_groups(file: BinaryIO) -> list[tuple[int, int]]:
-    """(rows, compressed bytes) of each row group; empty where the footer cannot be read."""
+    """(rows, decompressed bytes) of each row group; empty where the footer cannot be read."""
     try:
-        metadata = open_parquet(file).metadata
-        groups = []
-        for group in range(metadata.num_row_groups):
-            about = metadata.row_group(group)
-            size = sum(about.column(i).total_compressed_size for i in range(about.num_columns))
-            groups.append((max(0, about.num_rows), max(0, size)))
-        return groups
+        return _row_groups(open_parquet(file))
     except _broken() as error:
         _reraise_io_error(error)
         return []
 
 
+def _row_groups(parquet: "pq.ParquetFile") -> list[tuple[int, int]]:
+    metadata = parquet.metadata
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return [(max(0, group.num_rows), max(0, group.total_byte_size)) for group in groups]
+
+
 # ---- row groups ----
 
 
-def _read_group(
-    parquet: "pq.ParquetFile",
-    group: int,
-    columns: "_Columns",
-    first: int,
-    rows: int,
-    limit: int,
-    stop: int,
-    max_bytes: int,
-) -> Iterator[RawRecord]:
-    """The records of a row group before row ``stop``: always from its first, so that each range of rows
-    meets damage at the same place."""
-    row = first
-    try:
-        batches = parquet.iter_batches(batch_size=1, row_groups=[group], columns=columns.selected, use_threads=False)
-        while row < min(first + limit, stop) and (batch := next(batches, None)) is not None:
-            record = columns.record(row, batch, max_bytes)
-            del batch  # it may be huge, and the next one is made before this name is bound anew
-            yield record
-            row += 1
-    except _broken() as error:
-        _reraise_io_error(error)
-        yield _damage(row, "damaged", f"{first + rows - row} rows of row group {group} ({_brief(error)})")
-        return
-    if row == first + limit < stop:
-        detail = f"{rows - limit} rows of row group {group}, in or behind a page of more than {MAX_PAGE_BYTES:,} bytes"
-        yield _damage(row, "oversized", detail)
-    elif row < stop:
-        yield _damage(row, "damaged", f"row group {group} lacks {first + rows - row} of its {rows} rows")
+@dataclass(frozen=True, slots=True)
+class _GroupReader:
+    file: BinaryIO
+    parquet: "pq.ParquetFile"
+    chunks: list[list[Chunk | None]]
+    columns: "_Columns"
+    max_bytes: int
+    trust_footer: bool
 
+    def read(self, group: int, first: int, rows: int, stop: int) -> Iterator[RawRecord]:
+        """The records of a row group before row ``stop``: always from its first, so that each range of rows
+        meets damage at the same place."""
+        row = first
+        try:
+            limit = self._readable_rows(group, rows)
+            batches = self.parquet.iter_batches(
+                batch_size=1, row_groups=[group], columns=self.columns.selected, use_threads=False
+            )
+            while row < min(first + limit, stop) and (batch := next(batches, None)) is not None:
+                record = self.columns.record(row, batch, self.max_bytes)
+                del batch  # it may be huge, and the next one is made before this name is bound anew
+                yield record
+                row += 1
+        except _broken() as error:
+            _reraise_io_error(error)
+            yield _damage(row, "damaged", f"{first + rows - row} rows of row group {group} ({_brief(error)})")
+            return
+        if row == first + limit < stop:
+            page = f"in or behind a page of more than {MAX_PAGE_BYTES:,} bytes"
+            yield _damage(row, "oversized", f"{rows - limit} rows of row group {group}, {page}")
+        elif row < stop:
+            yield _damage(row, "damaged", f"row group {group} lacks {first + rows - row} of its {rows} rows")
 
-def _readable_rows(
-    file: BinaryIO, parquet: "pq.ParquetFile", group: int, columns: "_Columns", trust_footer: bool
-) -> int:
-    """How many rows of a row group come before a page that is too large to be read."""
-    about = parquet.metadata.row_group(group)
-    readable = max(0, int(about.num_rows))
-    for number in columns.leaves:
-        chunk = about.column(number)
-        if trust_footer and 0 <= chunk.total_uncompressed_size <= MAX_PAGE_BYTES:
-            continue
-        repeated = parquet.schema.column(number).max_repetition_level > 0
-        begin, row = chunk.data_page_offset, 0
-        if chunk.has_dictionary_page and chunk.dictionary_page_offset:
-            begin = min(begin, chunk.dictionary_page_offset)
-        for page in pages(file, max(0, begin), chunk.total_compressed_size):
-            if page.bytes > MAX_PAGE_BYTES:
-                readable = min(readable, 0 if repeated else row)
-                break
-            row += page.values
-    return max(0, readable)
+    def _readable_rows(self, group: int, rows: int) -> int:
+        """How many rows come before a page that is too large to be read."""
+        readable = rows
+        known = self.chunks[group] if group < len(self.chunks) else []
+        for number in self.columns.leaves:
+            chunk = known[number] if number < len(known) else None
+            if chunk is None or (self.trust_footer and chunk.bytes <= MAX_PAGE_BYTES):
+                continue
+            row = 0
+            for page in pages(self.file, chunk):
+                if page.bytes > MAX_PAGE_BYTES:
+                    repeated = self.parquet.schema.column(number).max_repetition_level > 0
+                    readable = min(readable, 0 if repeated else row)
+                    break
+                row += page.values
+        return readable
 
 
 def _damage(row: int, reason: str, detail: str) -> RawRecord:
@@ -154,7 +153,7 @@ def _broken() -> tuple[type[Exception], ...]:
     """What Arrow raises for broken files. Its own I/O errors carry no errno."""
     import pyarrow as pa
 
-    return (pa.ArrowException, OSError, ValueError, OverflowError, TypeError)
+    return (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, IndexError)
 
 
 def _reraise_io_error(error: Exception) -> None:

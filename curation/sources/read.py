@@ -95,13 +95,14 @@ def _row_cuts(file: RawFile, target_bytes: int, config: ReadConfig) -> list[int]
             groups = row_groups(opened)
     except OSError:
         return []  # reading it will tell
-    cuts, row, size = [], 0, 0
+    cuts, row, size = [], 0, 0.0
+    ratio = file.bytes / max(1, sum(group_bytes for _, group_bytes in groups))
     for rows, group_bytes in groups:
-        if size and size + group_bytes > target_bytes:
+        if size and size + group_bytes * ratio > target_bytes:
             cuts.append(row)
-            size = 0
+            size = 0.0
         row += rows
-        size += group_bytes
+        size += group_bytes * ratio
     return sorted(set(cuts) - {0})
 
 

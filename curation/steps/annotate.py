@@ -27,9 +27,7 @@ class Extract(PipelineStep):
             meta = document.metadata
             if not decided(document) and meta["media"] == "html":
                 try:
-                    found = extract(
-                        document.text, url=meta["url"], config=self.config, crawled_at=meta["crawled_at"]
-                    )
+                    found = extract(document.text, url=meta["url"], config=self.config, crawled_at=meta["crawled_at"])
                 except TooLarge as error:
                     quarantine(document, "too_large", str(error))
                 except TooDeep as error:

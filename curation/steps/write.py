@@ -94,9 +94,7 @@ class WriteParts(PipelineStep):
         else:
             self.unstored[raw_file_id] = self.unstored.get(raw_file_id, 0) + 1
         if "step" in meta:
-            counts = self.rejected.setdefault(
-                (meta["step"], meta["reason"], meta["language"], stored), [0, 0]
-            )
+            counts = self.rejected.setdefault((meta["step"], meta["reason"], meta["language"], stored), [0, 0])
             counts[0] += 1
             counts[1] += text_bytes
 

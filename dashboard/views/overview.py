@@ -1,14 +1,15 @@
 """Overview: what exists in the workspace, and what needs a look?"""
 
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import streamlit as st
 
+from curation import summary
 from curation.records import Workspace
 from curation.sources.record import QUARANTINED
-from curation.summary import STEP_ORDER
 from dashboard import ui
 
 TITLE = "Overview"
@@ -130,19 +131,20 @@ def notices(runs: ui.Rows) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def waterfall(raw: int, kept: int, quarantined: ui.Rows, rejected: ui.Rows, filters: Sequence[str]) -> ui.Rows:
-    """Raw to kept: a row for each step and reason in the order in which they act, and what is left then."""
-    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters])}
-    gone = [("quarantined", "quarantined", row["reason"], row["records"]) for row in quarantined]
-    gone += [("rejected", row["step"], row["reason"], row["records"]) for row in rejected]
-    gone.sort(key=lambda item: (item[0], order.get(item[1], len(order)), *item[1:3]))
+    """Raw to kept, with what a bar chart needs: where each bar begins and ends, and its label."""
+    levels = summary.waterfall(
+        raw,
+        kept,
+        [(row["reason"], row["records"]) for row in quarantined],
+        [(row["step"], row["reason"], row["records"]) for row in rejected],
+        filters,
+    )
     steps: ui.Rows = []
-    left = raw
-    for kind, step, reason, records in [("raw", "raw records", "", raw), *gone, ("kept", "kept", "", kept)]:
-        left -= records if kind in ("quarantined", "rejected") else 0
-        low = left if kind in ("quarantined", "rejected") else 0
-        label = f"{step}: {reason}" if reason else step
-        bar = {"label": label, "low": low, "high": low + records, "share": 100.0 * records / max(raw, 1)}
-        steps.append({"kind": kind, "step": step, "reason": reason, "records": records, "left": left, **bar})
+    for level in levels:
+        low = level.left if level.kind in ("quarantined", "rejected") else 0
+        label = f"{level.step}: {level.reason}" if level.reason else level.step
+        bar = {"label": label, "low": low, "high": low + level.records, "share": 100.0 * level.records / max(raw, 1)}
+        steps.append({**dataclasses.asdict(level), **bar})
     return steps
 
 
@@ -175,7 +177,7 @@ def _run(workspace: Workspace, curations: dict[str, dict[str, Any]]) -> None:
         st.text("Nothing: every record of this run could be processed.")
         return
     for row in found["quarantined"]:
-        row |= {"share": 100.0 * row["records"] / run["raw"], "meaning": QUARANTINED.get(row["reason"], "")}
+        row |= {"share": 100.0 * row["records"] / max(run["raw"], 1), "meaning": QUARANTINED.get(row["reason"], "")}
     ui.table(found["quarantined"], "reason records share files meaning", "Records in quarantine by reason.")
     with st.expander("Where they lie (the first 500)"):
         ui.table(found["examples"], "reason file record_offset record_index detail", "Records in quarantine.")

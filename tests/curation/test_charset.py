@@ -210,9 +210,7 @@ def test_any_bytes(body: bytes, declared: str | None) -> None:
     assert decode(body, declared, html=True) == (text, charset)
 
 
-@given(
-    st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\ufeff"))
-)
+@given(st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\ufeff")))
 def test_utf_8_round_trip(text: str) -> None:
     assert decode(text.encode()) == (text, "utf-8")
 

@@ -109,9 +109,7 @@ def test_a_half_done_compaction_repeats_nothing(tmp_path: Path, monkeypatch: pyt
 def test_many_writers_at_once(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     threads = [
-        threading.Thread(
-            target=lambda start=start: [workspace.write([tombstone(start + n)]) for n in range(50)]
-        )
+        threading.Thread(target=lambda start=start: [workspace.write([tombstone(start + n)]) for n in range(50)])
         for start in (0, 100, 200)
     ]
     for thread in threads:

@@ -160,7 +160,9 @@ def test_disk_full_then_resume(source: Path, expected: dict[str, str], tmp_path:
     disk = tmp_path / "disk"
     disk.mkdir()
     workspace = disk / "w"
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], capture_output=True, check=False
+    )
     if mounted.returncode != 0:
         pytest.skip("mounting a small file system needs root")
     try:

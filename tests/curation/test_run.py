@@ -198,9 +198,7 @@ def test_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
         (("IN", "--from", "X"), "--from"),
     ],
 )
-def test_usage_errors_say_what_is_wrong(
-    source: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
-) -> None:
+def test_usage_errors_say_what_is_wrong(source: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     filled = [str(source) if argument == "IN" else argument for argument in arguments]
     done = command("curation.run", *filled, "--workspace", tmp_path / "w")
     assert done.returncode == 2, done.stderr
@@ -235,9 +233,7 @@ def test_datasets(source: Path, curated: Path, tmp_path: Path) -> None:
     command("curation.dataset", "create", "d", "--run", run["run_id"], *where)
     again = command("curation.dataset", "create", "d", "--run", run["run_id"], *where)
     assert "no new version" in again.stdout
-    german = command(
-        "curation.dataset", "create", "d", "--run", run["run_id"], "--languages", "deu_Latn", *where
-    )
+    german = command("curation.dataset", "create", "d", "--run", run["run_id"], "--languages", "deu_Latn", *where)
     assert "d@2" in german.stdout
     compared = command("curation.dataset", "diff", "d@1", "d@2", *where).stdout
     line = next(line for line in compared.splitlines() if line.startswith("eng_Latn"))

@@ -107,10 +107,8 @@ def texts(app: AppTest) -> str:
 
 def table(app: AppTest, column: str) -> list[dict[str, Any]]:
     """The rows of the first table that has a column of this name."""
-    found: list[dict[str, Any]] = next(
-        each.value.to_dict("records") for each in app.dataframe if column in each.value.columns
-    )
-    return found
+    frame = next(each.value for each in app.dataframe if column in each.value.columns)
+    return [dict(zip(frame.columns, values, strict=True)) for values in frame.itertuples(index=False)]
 
 
 def test_no_workspace_says_which_command_makes_one_and_makes_none(show: Show, workspace: Workspace) -> None:

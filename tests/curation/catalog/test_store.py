@@ -196,7 +196,7 @@ def concurrency(root: Path, seconds: float) -> tuple[int, int, float, float]:
 def test_writers_and_readers_at_once_lose_nothing(tmp_path: Path) -> None:
     written, answers, _, _ = concurrency(tmp_path, seconds=4)
     assert written > 50
-    assert answers > 10
+    assert answers >= 3
 
 
 @pytest.mark.full

@@ -122,9 +122,7 @@ def test_links_are_followed_breadth_first_within_the_host(tmp_path: Path) -> Non
         "#top",
     )
     pages = {
-        "/": Page(
-            "/", _links(*away, "b/", "/a", "//demo.example/a", "?q=1&amp;r=2", "/sp ace") + b'<img src="i">'
-        ),
+        "/": Page("/", _links(*away, "b/", "/a", "//demo.example/a", "?q=1&amp;r=2", "/sp ace") + b'<img src="i">'),
         "/a": Page("/a", b"", content_type=None, status=302, headers=(("Location", "/deep/x"),)),
         "/b/": Page("/b/", _links("../a", "c#part", "/\u00e4")),
         "/deep/x": Page("/deep/x", _links("/hidden"), content_type="text/plain"),

@@ -42,9 +42,7 @@ def test_the_crawl_is_handed_to_the_curation_command(
 
 
 @pytest.mark.parametrize(("program", "code"), [("exit(1)", 1), ("exit(2)", 2), ("exit(130)", 130)])
-def test_its_exit_code_is_passed_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, code: int
-) -> None:
+def test_its_exit_code_is_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, code: int) -> None:
     _curate_with(monkeypatch, program)
     assert demo.main(["--workspace", str(tmp_path)]) == code
 

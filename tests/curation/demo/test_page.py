@@ -100,9 +100,7 @@ def test_no_text_breaks_out_of_its_element(text: str) -> None:
 
 def test_the_frame_escapes_and_declares() -> None:
     frame = Frame(sections=(("/a&b/", "A & B"),), neighbours=(("/n.html", "<next>"),))
-    page = frame.render(
-        '"T" & <co>', "<p>x</p>", language="pl", meta_charset="iso-8859-2", license_url="http://l/?a&b"
-    )
+    page = frame.render('"T" & <co>', "<p>x</p>", language="pl", meta_charset="iso-8859-2", license_url="http://l/?a&b")
     assert '<html lang="pl">' in page
     assert '<meta charset="iso-8859-2">' in page
     assert "<h1>&quot;T&quot; &amp; &lt;co&gt;</h1>" in page

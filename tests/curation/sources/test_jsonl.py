@@ -5,6 +5,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -100,9 +101,7 @@ def test_facts() -> None:
 @pytest.mark.parametrize("key", ["metadata", "meta", "warc_headers"])
 def test_facts_in_nested_objects(key: str) -> None:
     record = one(
-        json.dumps(
-            {"text": "t", key: {"warc-target-uri": "http://a/", "warc-date": "2020-02-03T04:05:06Z"}}
-        ).encode()
+        json.dumps({"text": "t", key: {"warc-target-uri": "http://a/", "warc-date": "2020-02-03T04:05:06Z"}}).encode()
     )
     assert record.url == "http://a/"
     assert record.crawled_at == datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -380,7 +379,7 @@ def test_ranges_that_meet_give_each_record_once(
     whole = summary(read(data, max_record_bytes=limit))
     bounds = [0, *sorted(cuts), None]
     parts: list[tuple[tuple[int, int], str]] = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         assert start is not None
         parts += summary(read(data, start=start, end=end, max_record_bytes=limit))
     assert parts == whole
@@ -410,7 +409,5 @@ def test_many_tiny_lines_are_fast() -> None:
 
 
 def test_reading_is_lazy() -> None:
-    records: Iterator[RawRecord] = read_jsonl(
-        io.BufferedReader(Endless(1 << 40)), "", end=1, max_record_bytes=1
-    )
+    records: Iterator[RawRecord] = read_jsonl(io.BufferedReader(Endless(1 << 40)), "", end=1, max_record_bytes=1)
     records.close()  # type: ignore[attr-defined]

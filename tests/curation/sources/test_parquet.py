@@ -1,5 +1,6 @@
 import io
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.sources import parquet
-from curation.sources.pages import pages
+from curation.sources.pages import Chunk, chunks, pages
 from curation.sources.parquet import read_parquet, row_groups
 from curation.sources.record import QUARANTINED, RawRecord
 
@@ -125,7 +126,9 @@ def test_a_configured_column_is_the_only_one() -> None:
     assert summary(read(data, text_field="other")) == [(0, "no_text")]
 
 
-@pytest.mark.parametrize("table", [{"other": [1, 2]}, {"text": [1, 2]}, {"text": [["a"], ["b"]]}, {"text": [{"x": 1}, None]}])
+@pytest.mark.parametrize(
+    "table", [{"other": [1, 2]}, {"text": [1, 2]}, {"text": [["a"], ["b"]]}, {"text": [{"x": 1}, None]}]
+)
 def test_rows_without_text_are_counted(table: dict[str, Any]) -> None:
     assert summary(read(write(table))) == [(0, "no_text"), (1, "no_text")]
 
@@ -176,17 +179,19 @@ def plain_file(**options: Any) -> bytes:
     return write({"text": TEXTS}, write_batch_size=10, **options)
 
 
-def chunk_start(data: bytes, group: int) -> int:
-    return int(pq.ParquetFile(io.BytesIO(data)).metadata.row_group(group).column(0).data_page_offset)
+def chunk(data: bytes, group: int) -> Chunk:
+    found = chunks(io.BytesIO(data))[group][0]
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("checksums", [False, True])
 @pytest.mark.parametrize("trust", [False, True])
 def test_a_broken_page_costs_the_rest_of_its_row_group(checksums: bool, trust: bool) -> None:
     data = bytearray(plain_file(compression="zstd", write_page_checksum=checksums))
-    found = list(pages(io.BytesIO(bytes(data)), chunk_start(bytes(data), 1), 10_000_000))
-    assert [page.values for page in found[:10]] == [10] * 10
-    end = chunk_start(bytes(data), 2)
+    found = list(pages(io.BytesIO(bytes(data)), chunk(bytes(data), 1)))
+    assert [page.values for page in found] == [10] * 10
+    end = chunk(bytes(data), 2).start
     data[end - 60 : end] = bytes(60)  # in the last pages of the second row group
     records = read(bytes(data), trust_footer=trust)
     (damage,) = [record for record in records if record.damage]
@@ -239,8 +244,13 @@ def test_errors_of_the_disk_are_no_damage() -> None:
 def test_pages_are_found(version: str, dictionary: bool) -> None:
     data = plain_file(data_page_version=version, use_dictionary=dictionary)
     about = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(2).column(0)
-    start = about.dictionary_page_offset or about.data_page_offset
-    found = list(pages(io.BytesIO(data), start, about.total_compressed_size))
+    place = chunk(data, 2)
+    assert place == Chunk(
+        about.dictionary_page_offset or about.data_page_offset,
+        about.total_compressed_size,
+        about.total_uncompressed_size,
+    )
+    found = list(pages(io.BytesIO(data), place))
     assert sum(page.values for page in found) == 100
     assert all(page.bytes > 0 for page in found)
     assert about.total_uncompressed_size - 300 * len(found) < sum(page.bytes for page in found)
@@ -249,13 +259,16 @@ def test_pages_are_found(version: str, dictionary: bool) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_page_header_is_survived(data: bytes) -> None:
-    list(pages(io.BytesIO(data), 0, len(data)))
+    list(pages(io.BytesIO(data), Chunk(0, len(data), 0)))
+    chunks(io.BytesIO(data + len(data).to_bytes(4, "little") + b"PAR1"))
 
 
 @pytest.mark.parametrize("dictionary", [False, True])
 def test_pages_that_are_too_large_are_not_read(monkeypatch: pytest.MonkeyPatch, dictionary: bool) -> None:
-    texts = ["small %d" % n for n in range(100)] + ["y" * 40_000] + ["tiny %d" % n for n in range(50)]
-    data = write({"text": texts}, use_dictionary=dictionary, write_batch_size=10, data_page_size=100, row_group_size=130)
+    texts = [f"small {n}" for n in range(100)] + ["y" * 40_000] + [f"tiny {n}" for n in range(50)]
+    data = write(
+        {"text": texts}, use_dictionary=dictionary, write_batch_size=10, data_page_size=100, row_group_size=130
+    )
     monkeypatch.setattr(parquet, "MAX_PAGE_BYTES", 30_000)
     records = read(data)
     (bad,) = [record for record in records if record.quarantined]
@@ -274,7 +287,7 @@ def test_ranges_that_meet_give_each_row_once(cuts: list[int], rows_in_group: int
     data = write({"text": [str(n) for n in range(25)]}, row_group_size=rows_in_group)
     parts: list[tuple[int, str]] = []
     bounds = [0, *sorted(cuts), None]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         assert start is not None
         parts += summary(read(data, start=start, end=end))
     assert parts == [(n, str(n)) for n in range(25)]
@@ -284,3 +297,4 @@ def test_row_groups() -> None:
     groups = row_groups(io.BytesIO(plain_file()))
     assert [rows for rows, _ in groups] == [100] * 4
     assert all(9000 < size < 15_000 for _, size in groups)
+    assert chunks(io.BytesIO(b"")) == chunks(io.BytesIO(bytes(20))) == []

@@ -14,13 +14,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.sources.programming import programming_language
-from curation.sources.sniff import HEAD_BYTES, Format, binary_kind, looks_binary, looks_html, sniff
+from curation.sources.sniff import (
+    HEAD_BYTES,
+    Compression,
+    Format,
+    FormatName,
+    binary_kind,
+    looks_binary,
+    looks_html,
+    sniff,
+)
 
 WARC = (
     b"WARC/1.0\r\nWARC-Type: warcinfo\r\nWARC-Record-ID: <urn:uuid:1>\r\nContent-Length: 4\r\n\r\nabcd\r\n\r\n"
     b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:uuid:2>\r\nContent-Length: 4\r\n\r\nefgh\r\n\r\n"
 )
-ARC = b"filedesc://x.arc 0.0.0.0 20200101000000 text/plain 9\n1 0 Test\n\n\nhttp://a/ 1.2.3.4 20200101000000 text/html 2\nhi\n"
+ARC = (
+    b"filedesc://x.arc 0.0.0.0 20200101000000 text/plain 9\n1 0 Test\n\n\n"
+    b"http://a/ 1.2.3.4 20200101000000 text/html 2\nhi\n"
+)
 JSONL = b'{"text": "one"}\n{"text": "two"}\n'
 HTML = b"<!DOCTYPE html>\n<html><head><title>T</title></head><body><p>Hi</p></body></html>"
 PRETTY = json.dumps({"rows": [{"a": 1}, {"a": 2}]}, indent=1).encode()
@@ -62,7 +74,7 @@ def zstd(data: bytes) -> bytes:
     ],
 )
 def test_content_decides_whatever_the_name(
-    data: bytes, expected: str, pack: Callable[[bytes], bytes], compression: str, name: str
+    data: bytes, expected: FormatName, pack: Callable[[bytes], bytes], compression: Compression, name: str
 ) -> None:
     assert tell(pack(data), name) == Format(expected, compression)
 

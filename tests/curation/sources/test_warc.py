@@ -4,6 +4,7 @@ import gzip
 import random
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
@@ -462,13 +463,11 @@ def test_a_broken_single_member_gives_all_before_the_damage(compression: str, da
     outcomes(records)
     assert sum(record.damage for record in records) <= 1 or len(broken) == len(archive)
     if compression == "gzip":
-        assert records[-1].damage
-        import zlib
-
-        decoder = zlib.decompressobj(-15)
+        decoder = zlib.decompressobj(-zlib.MAX_WBITS)
         readable = len(decoder.decompress(archive[10 : bit // 8]))
         whole = sum(end <= readable for end in [*PLAIN_OFFSETS[1:], len(WHOLE)])
         healthy = read(archive, compression)
+        assert records[-1].damage or records == healthy  # a flip may say the same in other words
         if whole > 1:
             assert records[:whole] == healthy[:whole]
 
