@@ -5,7 +5,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -134,19 +134,21 @@ def identify(
             what it raises ends the work.
     """
     work = _Identification(storage_options or {})
-    batches = [files[at : at + _BATCH] for at in range(0, len(files), _BATCH)]
     found: list[tuple[InputFile, IdentifiedFile]] = []
     with ThreadPoolExecutor(threads, "identify") as pool:
-        pending = {pool.submit(work.run, batch) for batch in batches}
+        batches = (files[at : at + _BATCH] for at in range(0, len(files), _BATCH))
+        futures = [pool.submit(work.run, batch) for batch in batches]
         try:
-            while pending:
-                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in done:
-                    found += future.result()
-                if progress is not None:
-                    progress(work.bytes_done, work.files_done)
+            for future in futures:
+                while not future.done():
+                    wait([future], timeout=0.2)
+                    if progress is not None:
+                        progress(work.bytes_done, work.files_done)
+                found += future.result()
         finally:
-            work.stopped = True  # on an error; threads that wait for nothing more do not see it
+            work.stopped = True  # on an error; when all is done nobody sees it
+    if progress is not None:
+        progress(work.bytes_done, work.files_done)
     found.sort(key=lambda pair: (pair[1].raw_file_id, pair[0].name, pair[1].uri))
     licenses = Licenses()
     identified: list[IdentifiedFile] = []
@@ -185,7 +187,7 @@ class _Identification:
             with open_uri(file.uri, self.options) as opened:
                 return self._read(file, opened)
         except OSError as error:
-            self._count(file.size, 1)
+            self._count(0, 1)
             why = error.strerror or str(error) or type(error).__name__
             name = hashlib.sha256(f"unreadable:{file.uri}".encode()).hexdigest()
             return IdentifiedFile(name, file.uri, file.size, file.mtime_ns, "unreadable", "", error=why)

@@ -355,13 +355,13 @@ def _may_be_true(run: _Run, form: Format, declared: int) -> bool:
     if not isinstance(run, _PlainRun):
         return False
     tail = run.bytes_at(run.position + declared - 1, 1 + form.overlap_bytes)
-    return tail != b"" and _bytes_between(run, form, tail[1:]) is not None
+    return tail != b"" and _bytes_between(run, form, tail[:1], tail[1:]) is not None
 
 
-def _bytes_between(run: _Run, form: Format, tail: bytes) -> int | None:
+def _bytes_between(run: _Run, form: Format, before: bytes, tail: bytes) -> int | None:
     """How many bytes that are no line ends separate a block from what comes after; None: it does not end.
 
-    ``tail`` is what follows the block, up to ``overlap_bytes``. A separator is enough, for what follows it
+    ``before`` is the block's last byte, ``tail`` is what follows it, up to ``overlap_bytes``. A separator is enough, for what follows it
     may be damaged; so is the next record, or the end of a bare file, behind a damaged separator.
     """
     at_end = len(tail) < form.overlap_bytes
@@ -370,12 +370,12 @@ def _bytes_between(run: _Run, form: Format, tail: bytes) -> int | None:
     if at_end and isinstance(run, _PlainRun) and len(tail) <= form.separator_bytes:
         return len(tail)
     places = range(form.separator_bytes + 1)
-    return next((at for at in places if form.matches(tail, at)), None)
+    return next((at for at in places if form.matches(before + tail, len(before) + at)), None)
 
 
 def _ends_here(run: _Run, form: Format, frame: Frame) -> bool:
     tail = run.peek(form.overlap_bytes)
-    between = _bytes_between(run, form, tail)
+    between = _bytes_between(run, form, b"?" if frame.oversized else frame.block[-1:], tail)
     if between is None:
         return False
     run.take(between, keep=0)

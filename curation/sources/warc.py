@@ -126,7 +126,9 @@ class _Arc(Format):
     _KNOWN = re.compile(rb"(?:https?|ftp|dns|file|filedesc|whois|gopher):", re.I)
 
     def matches(self, data: bytes, at: int) -> bool:
-        if not self._BEGIN.match(data, at):
+        # Of a line that is cut at its front, "ttp://..." must not pass.
+        begin = self._BEGIN if at == 0 or data[at - 1] == 0x0A else self._KNOWN
+        if not begin.match(data, at):
             return False
         line_end = data.find(b"\n", at, at + self.overlap_bytes)
         return line_end >= 0 and _parse_arc_line(data[at:line_end]) is not None
