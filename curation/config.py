@@ -3,16 +3,19 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curation.errors import UserError, unknown_name
 from curation.extract import ExtractConfig
 from curation.language import LanguageConfig
 from curation.sources.read import ReadConfig
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,12 @@ class ShardConfig:
     """A new shard begins where the texts of one kind and language pass a multiple of this many bytes."""
     compression_level: int = 3
     """zstd level of the Parquet files (1 fast to 19 small)."""
+
+    def __post_init__(self) -> None:
+        if self.max_text_bytes < 1:
+            raise UserError(f"shards.max_text_bytes: {self.max_text_bytes} is not positive")
+        if not 1 <= self.compression_level <= 19:
+            raise UserError(f"shards.compression_level: {self.compression_level} is not between 1 and 19")
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,10 @@ class ExecutionConfig:
     workers: int = 0
     """Worker processes; 0 takes one for each processor core that this process may use."""
 
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise UserError(f"execution.workers: {self.workers} is negative")
+
 
 @dataclass(frozen=True)
 class CurationConfig:
@@ -69,6 +82,29 @@ class CurationConfig:
     """Workers; not part of what a run is."""
     seed: int = 0
     """Seed of everything random; recorded with the run."""
+
+
+def instantiate(parser: "ArgumentParser", options: Any) -> CurationConfig:
+    """The configuration out of parsed options.
+
+    Raises:
+        UserError: a value left empty in YAML, which is null and which no field can be.
+    """
+    names = [each.name for each in dataclasses.fields(CurationConfig)]
+    plain = options.as_dict()
+    for name, value in _leaves({name: plain[name] for name in names}):
+        if value is None:
+            raise UserError(f"{name}: has no value; give one, or leave the line out")
+    values = parser.instantiate(options)
+    return CurationConfig(**{name: values[name] for name in names})
+
+
+def _leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in plain.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif not (prefix == "filters." and value is None):
+            yield f"{prefix}{key}", value
 
 
 def to_dict(config: CurationConfig) -> dict[str, Any]:
@@ -134,7 +170,6 @@ def from_dict(plain: Mapping[str, Any]) -> CurationConfig:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(CurationConfig, None)
     try:
-        values = parser.instantiate(parser.parse_object(dict(plain)))
+        return instantiate(parser, parser.parse_object(dict(plain)))
     except (ArgumentError, TypeError, ValueError) as error:
         raise UserError(f"configuration: {error}") from error
-    return CurationConfig(**{each.name: values[each.name] for each in dataclasses.fields(CurationConfig)})

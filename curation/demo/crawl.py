@@ -8,6 +8,7 @@ always gives the same file.
 import http.client
 import io
 import socket
+import sys
 import threading
 import urllib.robotparser
 import uuid
@@ -69,8 +70,7 @@ def serve(site: Mapping[str, Page]) -> Iterator[tuple[str, int]]:
         def log_message(self, format: str, *args: Any) -> None:
             """Keeps quiet: the crawl is the log."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -79,6 +79,13 @@ def serve(site: Mapping[str, Page]) -> Iterator[tuple[str, int]]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A crawler that was interrupted hangs up in the middle: no reason for a traceback."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def crawl(address: tuple[str, int], out: Path) -> Crawl:

@@ -140,6 +140,8 @@ def decode_body(head: HttpHead, body: bytes, max_bytes: int) -> bytes:
     An encoding that the bytes do not show is taken for already undone; a body that breaks off or is broken
     further on yields what comes before. Raises OversizedError beyond ``max_bytes``, and UndecodableError.
     """
+    if not any(name in ("content-encoding", "transfer-encoding") for name, _ in head.fields):
+        return body
     transfer = head.codings("transfer-encoding")
     if "chunked" in transfer:
         body = _unchunk(body)

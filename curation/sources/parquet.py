@@ -119,13 +119,34 @@ class _GroupReader:
                 row += 1
         except _broken() as error:
             _reraise_io_error(error)
-            yield _damage(row, "damaged", f"{first + rows - row} rows of row group {group} ({_brief(error)})")
+            yield from self._texts(group, first, row, rows, min(first + rows, stop), _brief(error))
             return
         if row == first + limit < stop:
             page = f"in or behind a page of more than {MAX_PAGE_BYTES:,} bytes"
             yield _damage(row, "oversized", f"{rows - limit} rows of row group {group}, {page}")
         elif row < stop:
             yield _damage(row, "damaged", f"row group {group} lacks {first + rows - row} of its {rows} rows")
+
+    def _texts(self, group: int, first: int, row: int, rows: int, stop: int, why: str) -> Iterator[RawRecord]:
+        """What is left of a row group from ``row``, where a column broke: the texts, if theirs did not."""
+        try:
+            if self.columns.texts and self.columns.texts != self.columns.selected:
+                batches = self.parquet.iter_batches(
+                    batch_size=1, row_groups=[group], columns=self.columns.texts, use_threads=False
+                )
+                for number, batch in enumerate(batches, first):
+                    if number >= stop:
+                        return
+                    if number >= row:
+                        record = self.columns.record(number, batch, self.max_bytes)
+                        record.damage = True  # its URL and what else was known of it are lost
+                        yield record
+                        row = number + 1
+        except _broken() as error:
+            _reraise_io_error(error)
+            why = _brief(error)
+        if row < stop:
+            yield _damage(row, "damaged", f"{first + rows - row} rows of row group {group} ({why})")
 
     def _readable_rows(self, group: int, rows: int) -> int:
         """How many rows come before a page that is too large to be read."""

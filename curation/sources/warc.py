@@ -100,9 +100,11 @@ class _Warc(Format):
     def may_begin(self, data: bytes) -> bool:
         return b"WARC/".startswith(data[:5])
 
-    def header_end(self, data: bytes, at: int, stop: int) -> int:
-        found = self._END.search(data, at, stop)
-        return found.end() if found and len(found[0]) > 1 else -1
+    def header_end(self, data: bytes, search_from: int, stop: int) -> int | None:
+        found = self._END.search(data, search_from, stop)
+        if found is None:
+            return None
+        return found.end() if len(found[0]) > 1 else 0
 
     def is_separator(self, data: bytes) -> bool:
         return self._SEPARATOR.match(data) is not None
@@ -144,8 +146,8 @@ class _Arc(Format):
     def may_begin(self, data: bytes) -> bool:
         return self._KNOWN.match(data) is not None
 
-    def header_end(self, data: bytes, at: int, stop: int) -> int:
-        return data.find(b"\n", at, stop) + 1 or -1
+    def header_end(self, data: bytes, search_from: int, stop: int) -> int | None:
+        return data.find(b"\n", search_from, stop) + 1 or None
 
     def is_separator(self, data: bytes) -> bool:
         return data.startswith((b"\n", b"\r\n"))
@@ -201,7 +203,7 @@ def _warc_record(frame: Frame, max_bytes: int) -> RawRecord:
     declared = fields.get(b"content-type", b"").decode("latin-1")
     record.content_type = media_type(declared)
     record.charset = charset_of(declared)
-    kind = fields.get(b"warc-type", b"").lower()
+    kind = fields.get(b"warc-type", b"").strip().lower()
     if frame.quarantined:
         _quarantine_damage(record, frame)
     elif kind == b"response":
@@ -300,19 +302,16 @@ def _is_document(record: RawRecord) -> bool:
 
 
 def _fields(header: bytes) -> dict[bytes, bytes]:
-    """The fields of a WARC header, names in lower case; the first of several with one name."""
+    """The fields of a WARC header that matter here, names in lower case; the first of several of a name."""
     fields: dict[bytes, bytes] = {}
-    name = b""
-    for line in header.split(b"\n")[1:]:
-        if line.startswith((b" ", b"\t")) and name:
-            fields[name] += b" " + line.strip()
-            continue
-        key, colon, value = line.partition(b":")
-        key = key.strip().lower()
-        name = key if colon and key not in fields else b""
-        if name:
-            fields[name] = value.strip()
+    for name, value in _FIELD.findall(header):
+        fields.setdefault(name.lower(), b" ".join(value.split()) if b"\n" in value else value)
     return fields
+
+
+_FIELD = re.compile(
+    rb"\n(WARC-Type|WARC-Target-URI|WARC-Date|Content-Type)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*)", re.I
+)
 
 
 def _url(value: bytes) -> str | None:

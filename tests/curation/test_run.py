@@ -194,7 +194,7 @@ def test_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
         (("IN", "--filters", "{lenght: {}}"), "lenght"),
         (("IN", "--language.languages", "[klingonish]"), "klingonish"),
         (("IN", "--limit", "0"), "--limit"),
-        (("--resume", "01XXXXXXXXXXXXXXXXXXXXXXXX"), "workspace"),
+        (("--resume", "01XXXXXXXXXXXXXXXXXXXXXXXX"), "none yet"),
         (("IN", "--from", "X"), "--from"),
     ],
 )

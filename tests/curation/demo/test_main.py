@@ -72,6 +72,15 @@ def test_a_workspace_that_cannot_be_written_is_a_usage_error(
     assert "choose another folder with --workspace" in capsys.readouterr().err
 
 
+def test_ctrl_c_while_the_site_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted() -> dict[str, Page]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(site, "build", interrupted)
+    assert demo.main(["--workspace", str(tmp_path)]) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_sigterm_reaches_the_curation(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     child = (

@@ -48,12 +48,12 @@ def warc_record(
     return b"\r\n".join(lines) + b"\r\n\r\n" + block + separator
 
 
-def warc_page(number: int, body: bytes | None = None, **http: object) -> bytes:
+def warc_page(number: int, body: bytes | None = None) -> bytes:
     """A response record that differs from those with other numbers in URL and body."""
     if body is None:
         words = " ".join(f"word{(number * k * k) % 9973}" for k in range(1, 12 + number % 50))
         body = f"<html><body><h1>Page {number}</h1><p>{words}</p></body></html>".encode()
-    return warc_record(http_response(body, **http), url=f"http://example.org/{number}")  # type: ignore[arg-type]
+    return warc_record(http_response(body), url=f"http://example.org/{number}")
 
 
 def warc_pages(count: int) -> list[bytes]:
@@ -115,7 +115,9 @@ def skippable_frame(content: bytes, magic: int = 0x184D2A50) -> bytes:
 
 def compress(piece: bytes, compression: str) -> bytes:
     """``piece`` as one member."""
-    return {"gzip": gzip_member, "zstd": zstd_frame, "": bytes}[compression](piece)
+    if compression == "gzip":
+        return gzip_member(piece)
+    return zstd_frame(piece) if compression == "zstd" else piece
 
 
 def pack(pieces: Iterable[bytes], compression: str) -> tuple[bytes, list[int]]:

@@ -5,6 +5,7 @@ import struct
 import tracemalloc
 import zlib
 from io import BytesIO
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def drain(member: Member, step: int = 1 << 16) -> tuple[bytes, MemberError | Non
 def read_all(data: bytes, compression: str, **options: object) -> list[tuple[int, bytes, str]]:
     """(offset, data, kind of damage) of each member."""
     members = open_members(BytesIO(data), compression, **options)  # type: ignore[arg-type]
-    out = []
+    out: list[tuple[int, bytes, str]] = []
     for member in members:
         content, error = drain(member)
         assert error is None or error.offset == member.offset
@@ -74,7 +75,8 @@ def test_peek_takes_nothing_and_the_end_is_known_afterwards(compression: str) ->
     member = next(open_members(BytesIO(data), compression))
     assert member.peek(5) == b"xxxxx"
     assert member.peek(200_000) == b"x" * 200_000
-    assert member.end is None
+    unfinished = member.end is None
+    assert unfinished
     assert drain(member) == (b"x" * 300_000, None)
     assert member.end == offsets[1]
     assert member.peek(1) == b""
@@ -224,9 +226,7 @@ def test_magic_bytes_in_a_broken_stretch_are_no_member(compression: str) -> None
 
 @BOTH
 @given(st.lists(st.integers(0, 3000), max_size=4), st.lists(st.integers(0, 8 * 3000), max_size=3), st.booleans())
-def test_ranges_that_meet_give_each_member_once(
-    compression: str, cuts: list[int], bits: list[int], back: bool
-) -> None:
+def test_ranges_that_meet_give_each_member_once(compression: str, cuts: list[int], bits: list[int], back: bool) -> None:
     rng = random.Random(5)
     pieces = [b"HEAD %d " % i + rng.randbytes(rng.randint(0, 150)) for i in range(16)]
     pieces[5] = b"goes on where the one before ended"
@@ -236,9 +236,7 @@ def test_ranges_that_meet_give_each_member_once(
     whole = read_all(archive, compression, **options)
     edges = [0, *sorted(cuts), None]
     parts = [
-        row
-        for start, end in zip(edges, edges[1:], strict=False)
-        for row in read_all(archive, compression, start=start, end=end, **options)
+        row for start, end in pairwise(edges) for row in read_all(archive, compression, start=start, end=end, **options)
     ]
     assert parts == whole
 
@@ -262,7 +260,7 @@ def test_a_range_does_not_take_a_nested_archive_for_members(compression: str) ->
 
 @BOTH
 def test_a_bomb_needs_no_memory(compression: str) -> None:
-    bomb = compress(bytes(300_000_000), compression) + compress(b"after", compression)
+    bomb = compress(bytes(100_000_000), compression) + compress(b"after", compression)
     tracemalloc.start()
     members = open_members(BytesIO(bomb), compression)
     next(members).skip_rest()
