@@ -145,7 +145,7 @@ def decode(body: bytes, declared: str | None = None, *, html: bool = False) -> t
             return _finish(body[len(bom) :].decode(bom_codec, "replace"), bom_codec)
     header = _codec(declared)
     if b"\0" in body or (header or "").startswith(("utf_16", "utf_32")):
-        wide = _wide_codec(body)
+        wide = wide_codec(body)
         if wide:
             return _finish(body.decode(wide, "replace"), wide)
     if b"\x1b$" in body:
@@ -163,7 +163,7 @@ def decode(body: bytes, declared: str | None = None, *, html: bool = False) -> t
         return _finish(text, "utf_8")
     sample = _sample(body)
     if sum(map(sample.count, _CONTROL_BYTES)) > len(sample) // 200:
-        wide = _wide_codec(body)
+        wide = wide_codec(body)
         if wide:
             return _finish(body.decode(wide, "replace"), wide)
     codec = _choose(sample, header, _charset_in_html(body) if html else None)
@@ -194,7 +194,7 @@ def _sample(body: bytes) -> bytes:
     return b"\n".join(pieces)
 
 
-def _wide_codec(body: bytes) -> str | None:
+def wide_codec(body: bytes) -> str | None:
     """UTF-16 or UTF-32 without a byte order mark, told by where the zero bytes are."""
     head = body[:4096]
     zeros = head.count(0)

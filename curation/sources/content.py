@@ -12,6 +12,11 @@ _BLANK = re.compile(r"[\s\ufeff\u200b]*")
 """White space, and characters that show nothing: byte order marks, zero-width spaces."""
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: white space, byte order marks, zero-width spaces."""
+    return _BLANK.fullmatch(text) is not None
+
+
 def resolve(record: RawRecord) -> RawRecord:
     """Turn the ``body`` of a record into ``text``, in place, and return the record.
 
@@ -37,6 +42,6 @@ def resolve(record: RawRecord) -> RawRecord:
         if not record.media:
             head = record.text[:_SNIFFED]
             record.media = "html" if "<" in head and looks_html(head.encode()) else "text"
-    if record.text is None or _BLANK.fullmatch(record.text):
+    if record.text is None or is_blank(record.text):
         record.text, record.rejected = None, "empty"
     return record

@@ -10,6 +10,7 @@ from typing import Literal
 
 import orjson
 
+from curation.charset import wide_codec
 from curation.sources.members import MemberError, open_members
 
 FormatName = Literal["warc", "arc", "jsonl", "parquet", "html", "text", "code", "binary", "empty", "unreadable"]
@@ -131,11 +132,8 @@ def _wide_encoding(head: bytes) -> str:
             encoding, skip = name, len(bom)
             break
     else:
-        sample = head[:4096]
-        units = len(sample) // 2
-        even, odd = sample[::2].count(0), sample[1::2].count(0)
-        if units >= 4 and max(even, odd) > 0.4 * units and min(even, odd) <= 0.02 * units:
-            encoding = "utf-16-le" if odd > even else "utf-16-be"
+        if len(head) >= 8 and 0 in head:
+            encoding = (wide_codec(head) or "").replace("_", "-")
     if not encoding:
         return ""
     unit = 4 if "32" in encoding else 2
@@ -155,10 +153,11 @@ _WIDE_BOMS = (
 
 
 def _narrow(head: bytes) -> bytes:
-    """The data in an encoding that contains ASCII, without BOM."""
+    """The data in an encoding that contains ASCII, without BOM and NULs."""
     if encoding := _wide_encoding(head):
         return head.decode(encoding, "replace").lstrip("\ufeff").encode()
-    return head.removeprefix(b"\xef\xbb\xbf")
+    # Browsers drop stray NULs, and a page with some is none the less a page.
+    return head.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"")
 
 
 # --- HTML ------------------------------------------------------------------------------------------------

@@ -241,25 +241,25 @@ def _quarantine_damage(record: RawRecord, frame: Frame) -> None:
 def _take_response(record: RawRecord, frame: Frame, max_bytes: int) -> None:
     """A response with its HTTP header, or of a protocol without one (FTP, HTTP/0.9; not DNS)."""
     head = HttpHead()
-    if record.content_type == "application/http" or has_status_line(frame.block):
+    is_http = record.content_type == "application/http" or has_status_line(frame.block)
+    if is_http:
         head = parse_head(frame.block)
-        record.http_status = head.status or 0
-        record.content_type, record.charset = head.content_type, head.charset
+        record.http_status, record.content_type, record.charset = head.status, head.content_type, head.charset
     elif not _has_document_url(record):
         record.rejected = "record_type"
         return
-    _take_body(record, frame, head, max_bytes)
+    status = record.http_status
+    is_success = 200 <= status <= 299 if status is not None else not is_http
+    if is_success or frame.oversized:
+        _take_body(record, frame, head, max_bytes)
+    else:
+        record.rejected = "redirect" if status is not None and 300 <= status <= 399 else "http_error"
 
 
 def _take_body(record: RawRecord, frame: Frame, head: HttpHead, max_bytes: int) -> None:
-    status = record.http_status
-    record.http_status = status or None
     if frame.oversized:
         record.quarantined = "oversized"
-        record.detail = f"{frame.size} bytes, {max_bytes} are allowed"
-        return
-    if status is not None and not 200 <= status <= 299:
-        record.rejected = "redirect" if 300 <= status <= 399 else "http_error"
+        record.detail = f"{frame.size} bytes; {max_bytes} are allowed"
         return
     try:
         body = decode_body(head, frame.block[head.size :], max_bytes)

@@ -5,6 +5,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from curation.config import CurationConfig
 from curation.filters import build_filters
+from curation.sources.content import is_blank
 from curation.steps.common import decided, quarantine, reject
 from curation.tombstones import Tombstones
 
@@ -43,7 +44,7 @@ class Extract(PipelineStep):
                     document.text = found.text
                     for name in ("title", "author", "date"):
                         meta[name] = getattr(found, name) or meta[name]
-            if not decided(document) and not document.text.strip():
+            if not decided(document) and is_blank(document.text):
                 reject(document, "extract", "no_text")
             yield document
 
