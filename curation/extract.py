@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -90,14 +90,19 @@ def extract(html: str, *, url: str | None, config: ExtractConfig, crawled_at: da
         TooLarge, TooDeep: before any costly work.
         CpuLimit: the limit holds in the main thread of a process only (as signals do).
     """
-    html = _NOT_XML.sub("\ufffd", clean_text(html))
+    if len(html) > config.max_html_bytes:  # before anything is copied
+        raise TooLarge(f"{len(html)} characters of HTML; extract.max_html_bytes is {config.max_html_bytes}")
+    html = _BAD_REFERENCE.sub("\ufffd", clean_text(html))
+    html = html.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
     if match := _SELF_CLOSED.search(html, 0, 4096):
         html = html[: match.end() - 2] + html[match.end() - 1 :]
     body = html.encode()
     if len(body) > config.max_html_bytes:
         raise TooLarge(f"{len(body)} bytes of HTML; extract.max_html_bytes is {config.max_html_bytes}")
     _refuse_many_attributes(body)
-    latest = f"{crawled_at + timedelta(days=1):%Y-%m-%d}" if crawled_at else LATEST_DATE
+    latest = LATEST_DATE
+    if crawled_at and crawled_at.date() < date.fromisoformat(LATEST_DATE):
+        latest = (crawled_at + timedelta(days=1)).date().isoformat()  # it may be tomorrow where the page is
     with _cpu_limit(config.cpu_limit_s):
         tree = _parse(body, config)
         if tree is None:
@@ -114,12 +119,12 @@ def _one_line(value: str | None) -> str | None:
     return " ".join(clean_text(value[:MAX_METADATA]).split()) or None if value else None
 
 
-_NOT_XML = re.compile(
-    "[\ufffe\uffff]"
-    "|&#(?:x0*(?:[0-8bef]|1[0-9a-f]|fff[ef])(?![0-9a-f])|0*(?:[0-8]|11|1[4-9]|2[0-9]|3[01]|6553[45])(?![0-9]));?",
-    re.I,
+_BAD_REFERENCE = re.compile(
+    "&#(?:[xX]0*(?:[0-8bBeEfF]|1[0-9a-fA-F]|[fF]{3}[efEF])(?![0-9a-fA-F])"
+    "|0*(?:[0-8]|11|1[4-9]|2[0-9]|3[01]|6553[45])(?![0-9]));?"
 )
-"""What lxml reads but refuses to copy, upon which trafilatura gives up the page."""
+"""References to what lxml reads but refuses to copy, upon which trafilatura gives up the page: control
+characters, U+FFFE and U+FFFF."""
 _SELF_CLOSED = re.compile(r"<html\b[^<>]*/>", re.I)
 """libxml2 takes ``<html/>`` for the whole page; browsers do not."""
 LATEST_DATE = "2100-01-01"
@@ -306,10 +311,12 @@ def _metadata(tree: "HtmlElement", latest: str) -> tuple[str | None, str | None,
         content = (meta.get("content") or "").strip()
         if content:
             stated.setdefault(name.lower(), content)
-    title, author, date = (next((stated[name] for name in names if name in stated), None) for names in _META.values())
+    title, author, published = (
+        next((stated[name] for name in names if name in stated), None) for names in _META.values()
+    )
     if title is None:
         title = tree.findtext(".//title")
     if author and author.startswith("http"):
         author = None
-    day = re.match(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)", date or "")
+    day = re.match(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)", published or "")
     return title, author, day[0] if day and _EARLIEST_DATE <= day[0] <= latest else None

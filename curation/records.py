@@ -290,7 +290,14 @@ class RecordFile:
 
     kind: str
     name: str
-    path: Path
+    folder: str
+    suffix: str
+    """``json`` (one row) or ``parquet``."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is. (Made when asked for: a listing has thousands.)"""
+        return Path(self.folder, f"{self.name}.{self.suffix}")
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -370,16 +377,15 @@ class Workspace:
     def record_files(self, only: str | None = None) -> Iterator[RecordFile]:
         """All record files, of known kinds (or of one) only, in no particular order."""
         for kind in RECORD_TYPES if only is None else (only,):
-            folder = self.records / kind
+            folder = str(self.records / kind)
             try:
-                entries = os.scandir(folder)
+                names = os.listdir(folder)
             except FileNotFoundError:
                 continue
-            with entries:
-                for entry in entries:
-                    stem, _, suffix = entry.name.rpartition(".")
-                    if suffix in ("json", "parquet") and not entry.name.startswith("."):
-                        yield RecordFile(kind, stem, Path(entry.path))
+            for name in names:
+                stem, _, suffix = name.rpartition(".")
+                if suffix in ("json", "parquet") and name[0] != ".":  # a dot: being written
+                    yield RecordFile(kind, stem, folder, suffix)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
         """All rows of a kind, each once, straight from the files (for the few kinds with few records)."""
@@ -434,7 +440,7 @@ def read_rows(file: RecordFile) -> list[tuple[str, dict[str, Any]]]:
     """
     known = columns(file.kind)
     try:
-        if file.path.suffix == ".json":
+        if file.suffix == "json":
             rows = [json.loads(file.path.read_bytes())]
         else:
             import pyarrow.parquet as pq
@@ -456,7 +462,7 @@ def compact(workspace: Workspace, kind: str, least: int = 2000) -> int:
     Returns:
         How many files were merged.
     """
-    small = [file for file in workspace.record_files(kind) if file.path.suffix == ".json"]
+    small = [file for file in workspace.record_files(kind) if file.suffix == "json"]
     if len(small) < least:
         return 0
     small.sort(key=lambda file: file.name)

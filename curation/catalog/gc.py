@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from curation.catalog.query import open_catalog, rows, run_config
-from curation.catalog.store import _refresh_lock, refresh
+from curation.catalog.store import refresh_lock, refresh
 from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, Workspace, compact, now
 from curation.shards import ROW_WEIGHT, WEIGHT, ShardFacts, ShardJob, write_documents
 from curation.tombstones import Tombstones
@@ -42,7 +42,7 @@ def collect(workspace: Workspace, tell: Callable[[str], None] = lambda line: Non
             _describe_anew(workspace, run_id)
     for run in ended:
         _remove_leftovers(workspace, run, tombstones, tell)
-    with _refresh_lock(workspace):
+    with refresh_lock(workspace):
         merged = sum(compact(workspace, kind) for kind in RECORD_TYPES)
     if merged:
         tell(f"{merged} record files merged")

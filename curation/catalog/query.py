@@ -18,6 +18,9 @@ from curation.tombstones import hide_condition
 if TYPE_CHECKING:
     import duckdb
 
+LOOKING_ON = 0.3
+"""Seconds that somebody who looks on waits for the refreshes of others."""
+
 STALE_SECONDS = 60.0
 """A run on another machine is dead when its heartbeat (every 5 s) is older than this."""
 
@@ -57,13 +60,14 @@ CREATE VIEW run AS
 
 @contextlib.contextmanager
 def open_catalog(
-    workspace: Workspace, documents: bool = False, locked: bool = True
+    workspace: Workspace, documents: bool = False, locked: bool = True, patience: float | None = None
 ) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection for questions, up to date with all records written before the call.
 
     Args:
         documents: also make the view ``document``: every document on disk, kept and rejected, with its
             ``shard_id`` and ``shard_kind``, without what is taken down.
+        patience: seconds to wait while other processes refresh, see ``refresh``; for those who look on.
         locked: keep SQL from reaching any file outside the workspace (for SQL typed by a person).
 
     Raises:
@@ -76,7 +80,7 @@ def open_catalog(
             f"no workspace at {workspace.root}: name one with --workspace, "
             "or make one with python -m curation.run INPUT --workspace W"
         )
-    refresh(workspace)
+    refresh(workspace, patience=patience)
     connection = duckdb.connect(":memory:")
     try:
         connection.execute("SET TimeZone = 'UTC'")
@@ -171,7 +175,7 @@ def ask(workspace: Workspace, sql: str) -> tuple[list[str], list[tuple[Any, ...]
     """
     import duckdb
 
-    with open_catalog(workspace, documents="document" in sql.lower()) as connection:
+    with open_catalog(workspace, documents="document" in sql.lower(), patience=LOOKING_ON) as connection:
         try:
             statements = connection.extract_statements(sql)
             allowed = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}

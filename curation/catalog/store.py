@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CATALOG_SCHEMA = 1
 """Raised with any change to the tables: a catalog of another version is rebuilt from the records."""
 
-COMPACT_BEYOND = 4000
+COMPACT_BEYOND = 2000
 """Single-row files of a kind are merged once there are this many, so that listing stays quick."""
 
 _SQL_TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
@@ -40,10 +40,14 @@ class _State:
     """When the records were listed for it, in seconds since the epoch."""
 
 
-def refresh(workspace: Workspace, rebuild: bool = False) -> int:
+def refresh(workspace: Workspace, rebuild: bool = False, patience: float | None = None) -> int:
     """Bring the catalog up to date with the records written before the call; with ``rebuild`` from nothing.
 
     Safe to call from any number of processes at once; without news it costs one folder listing.
+
+    Args:
+        patience: seconds to wait for the refreshes of other processes; beyond that a catalog that is there
+            is left as it is, a moment old. None: as long as it takes.
 
     Returns:
         How many record files were ingested.
@@ -57,7 +61,9 @@ def refresh(workspace: Workspace, rebuild: bool = False) -> int:
     state = None if rebuild else _state(workspace.catalog)
     if state is not None and not _missing(workspace, state.known):
         return 0
-    with _refresh_lock(workspace):
+    with refresh_lock(workspace, patience if version is not None else None) as locked:
+        if not locked:
+            return 0
         if not rebuild and _version(workspace.catalog) != version:
             # Another process has refreshed meanwhile; if it listed the records after this call began,
             # nothing that this caller can know of is missing.
@@ -97,11 +103,26 @@ def _missing(workspace: Workspace, known: set[tuple[str, str]] | None) -> list[R
 
 
 @contextlib.contextmanager
-def _refresh_lock(workspace: Workspace) -> Iterator[None]:
+def refresh_lock(workspace: Workspace, patience: float | None = None) -> Iterator[bool]:
+    """Hold the right to change the catalog file and to compact records; False if not got in time."""
     workspace.root.mkdir(parents=True, exist_ok=True)
     with (workspace.root / ".catalog.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        if patience is None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield True
+            return
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    yield False
+                    return
+                time.sleep(0.005)
+            else:
+                yield True
+                return
 
 
 def _ingest(workspace: Workspace, anew: bool) -> int:

@@ -76,7 +76,8 @@ QUARANTINED = {
     "no_text": "no text field found, or it does not hold a string",
     "unreadable": "the file cannot be opened or read (permission, vanished, I/O error)",
     "too_deep": "HTML nested deeper than extract.max_depth",
-    "too_large": "HTML larger than extract.max_html_bytes",
+    "too_large": "HTML larger than extract.max_html_bytes, or with more elements than extract.max_nodes",
+    "extract_error": "the extractor failed on the page",
     "cpu_limit": "extraction took more CPU time than extract.cpu_limit_s",
     "killed_worker": "the record killed its worker process twice",
 }

@@ -98,7 +98,7 @@ def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def none_left(processes: list[psutil.Process], seconds: float = 5.0) -> bool:
     """Whether all of these processes are gone within some seconds."""
-    gone, alive = psutil.wait_procs(processes, timeout=seconds)
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
     return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 

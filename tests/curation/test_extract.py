@@ -95,6 +95,8 @@ def test_no_date_after_the_crawl(extractor: str) -> None:
     html = f"<html><head>{META}</head><body><article>{PARAGRAPH * 3}</article></body></html>"
     assert run(html, extractor, crawled_at=datetime(2019, 5, 6, tzinfo=UTC)).date == "2019-05-06"
     assert run(html, extractor, crawled_at=datetime(2018, 1, 1, tzinfo=UTC)).date is None
+    assert run(html, extractor, crawled_at=datetime.min.replace(tzinfo=UTC)).date is None
+    assert run(html, extractor, crawled_at=datetime.max.replace(tzinfo=UTC)).date == "2019-05-06"
 
 
 def test_incomplete_dates_are_not_completed_from_today() -> None:
@@ -201,12 +203,13 @@ def test_deep_pages_below_the_limit_lose_nothing(depth: int, extractor: str) -> 
 @pytest.mark.parametrize(
     ("html", "message"),
     [
-        ("x" * 6_000_000, "6000000 bytes of HTML; extract.max_html_bytes is 5242880"),
+        ("x" * 6_000_000, "6000000 characters of HTML; extract.max_html_bytes is 5242880"),
+        ("é" * 3_000_000, "6000000 bytes of HTML; extract.max_html_bytes is 5242880"),
         ("<p>x" * 100_001, "extract.max_nodes is 100000"),
         ("<p " + " ".join(f"a{n}" for n in range(100_000)) + ">" + PARAGRAPH, "more than 2000 attributes"),
         ("<p " + " ".join(f"a{n}='>'" for n in range(100_000)) + ">" + PARAGRAPH, "more than 2000 attributes"),
     ],
-    ids=range(4),
+    ids=range(5),
 )
 def test_large_pages_are_refused_at_once(html: str, message: str) -> None:
     start = time.process_time()

@@ -60,7 +60,7 @@ def test_a_wrong_option_names_itself(cls: type[Any]) -> None:
 
 
 def test_a_wrong_filter_lists_the_valid_ones() -> None:
-    with pytest.raises(UserError, match="valid: .*length"):
+    with pytest.raises(UserError, match=r"valid: .*length"):
         build_filters({"lenght": {}})
 
 
