@@ -35,7 +35,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Enough work for a few seconds."""
     folder = tmp_path_factory.mktemp("source")
     for number in range(4):
-        inputs.warc(folder / f"{number}.warc.gz", 250, first=1000 * number)
+        inputs.warc(folder / f"{number}.warc.gz", 700, first=1000 * number)
     inputs.jsonl(folder / "lines.jsonl", 300, first=9000)
     return folder
 
@@ -71,7 +71,7 @@ def test_a_killed_worker_is_replaced(source: Path, expected: dict[str, str], tmp
 def test_a_killed_group_shows_as_dead_and_resumes(source: Path, expected: dict[str, str], tmp_path: Path) -> None:
     workspace = tmp_path / "w"
     run = start("curation.run", source, *SMOKE, "--workspace", workspace)
-    wait_for_parts(workspace, 3, run)
+    wait_for_parts(workspace, 2, run)
     relatives = family(run)
     kill_group(run)
     run.wait()
