@@ -11,7 +11,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -451,73 +450,3 @@ def read_rows(file: RecordFile) -> list[tuple[str, dict[str, Any]]]:
     except (ValueError, OSError) as error:
         raise ValueError(f"{file.path} is not a readable record ({error}); remove it or restore it") from error
     return [(row.get("_file") or file.name, {name: row.get(name) for name in known}) for row in rows]
-
-
-def compact(workspace: Workspace, kind: str, least: int = 2000) -> int:
-    """Merge the single-row files of a kind into one Parquet file once there are ``least`` of them.
-
-    The merged file appears before the small ones go, and each row keeps the name of the file that it
-    came from, so that a reader at any moment sees every record at least once and can tell repeats.
-
-    Returns:
-        How many files were merged.
-    """
-    small = [file for file in workspace.record_files(kind) if file.suffix == "json"]
-    if len(small) < least:
-        return 0
-    small.sort(key=lambda file: file.name)
-    rows: list[dict[str, Any]] = []
-    sources: list[str] = []
-    for file in small:
-        for source, row in read_rows(file):
-            rows.append(row)
-            sources.append(source)
-    target = workspace.records / kind / f"{new_ulid()}.parquet"
-    write_durably(target, rows_to_parquet(kind, rows, sources))
-    for file in small:
-        file.path.unlink(missing_ok=True)
-    return len(small)
-
-
-def this_process(run_id: str, attempt: int) -> Attempt:
-    """The attempt record of the calling process."""
-    import psutil
-
-    return Attempt(
-        run_id=run_id,
-        attempt=attempt,
-        host=socket.gethostname(),
-        boot_id=boot_id(),
-        pid=os.getpid(),
-        pid_created=psutil.Process().create_time(),
-        started_at=now(),
-    )
-
-
-@cache
-def boot_id() -> str:
-    """Names this boot of this machine, so that a pid is compared only where it means something."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        import psutil
-
-        return f"{socket.gethostname()}-{psutil.boot_time():.0f}"
-
-
-def is_alive(attempt: dict[str, Any], heartbeat_at: float | None, stale_seconds: float) -> bool:
-    """Whether an attempt without an end is still running.
-
-    On the same boot of the same machine its process tells, at once; elsewhere the heartbeat must be
-    younger than ``stale_seconds``.
-    """
-    if attempt["host"] == socket.gethostname() and attempt["boot_id"] == boot_id():
-        import psutil
-
-        try:
-            process = psutil.Process(attempt["pid"])
-            same = abs(process.create_time() - attempt["pid_created"]) < 1.0
-            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return False
-    return heartbeat_at is not None and time.time() - heartbeat_at < stale_seconds

@@ -25,9 +25,10 @@ from curation.filters import build_filters
 from curation.parents import add_parent, check_parent, parent_plan
 from curation.pipeline import save_shard_tasks
 from curation.plan import RunFolder, plan_raw
+from curation.processes import this_process
 from curation.progress import Progress, log
 from curation.provenance import code_version, package_versions
-from curation.records import Run, RunEnd, Workspace, new_ulid, now, this_process
+from curation.records import Run, RunEnd, Workspace, new_ulid, now
 from curation.shards import Piece, load_facts, plan_shards
 from curation.steps.common import committed
 from curation.summary import summary

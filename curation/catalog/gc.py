@@ -8,9 +8,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from curation.catalog.compaction import compact
 from curation.catalog.query import open_catalog, rows, run_config
 from curation.catalog.store import refresh, refresh_lock
-from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, Workspace, compact, now
+from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, Workspace, now
 from curation.shards import ROW_WEIGHT, WEIGHT, ShardFacts, ShardJob, write_documents
 from curation.tombstones import Tombstones
 

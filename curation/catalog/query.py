@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from curation.catalog.store import refresh
 from curation.errors import UserError
-from curation.records import RECORD_TYPES, Workspace, is_alive
+from curation.processes import is_alive
+from curation.records import RECORD_TYPES, Workspace
 from curation.tombstones import hide_condition
 
 if TYPE_CHECKING:

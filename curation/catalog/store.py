@@ -16,7 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curation.records import RECORD_TYPES, RecordFile, Workspace, columns, compact, read_rows
+from curation.catalog.compaction import compact
+from curation.records import RECORD_TYPES, RecordFile, Workspace, columns, read_rows
 
 if TYPE_CHECKING:
     import duckdb

@@ -84,28 +84,6 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
         records.read_rows(RecordFile("tombstone", "bad", str(tmp_path), "json"))
 
 
-def test_compaction_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    for number in range(30):
-        workspace.write([tombstone(number)])
-    before = sorted(all_rows(workspace), key=str)
-    assert records.compact(workspace, "tombstone", least=31) == 0
-    assert records.compact(workspace, "tombstone", least=30) == 30
-    assert sorted(all_rows(workspace), key=str) == before
-    assert [file.suffix for file in workspace.record_files()] == ["parquet"]
-
-
-def test_a_half_done_compaction_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    workspace = Workspace(tmp_path)
-    for number in range(10):
-        workspace.write([tombstone(number)])
-    before = sorted(all_rows(workspace), key=str)
-    monkeypatch.setattr(Path, "unlink", lambda *arguments, **options: None)  # killed before it removed any
-    records.compact(workspace, "tombstone", least=10)
-    assert len(list(workspace.record_files())) == 11
-    assert sorted(all_rows(workspace), key=str) == before
-
-
 def test_many_writers_at_once(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
 
@@ -126,17 +104,3 @@ def test_column_types_are_plain() -> None:
     assert records.columns("dataset")["created_at"] is datetime
     assert records.columns("attempt")["pid_created"] is float
     assert records.columns("quarantine")["detail"] is str
-
-
-def test_this_process_is_alive_and_a_reused_pid_is_not() -> None:
-    attempt = records.to_row(records.this_process("run", 1))
-    assert records.is_alive(attempt, None, 60)
-    assert not records.is_alive({**attempt, "pid_created": attempt["pid_created"] - 100}, None, 60)
-
-
-def test_elsewhere_the_heartbeat_tells(tmp_path: Path) -> None:
-    attempt = {**records.to_row(records.this_process("run", 1)), "host": "another-host"}
-    beat = datetime.now(UTC).timestamp()
-    assert records.is_alive(attempt, beat, 60)
-    assert not records.is_alive(attempt, beat - 61, 60)
-    assert not records.is_alive(attempt, None, 60)

@@ -15,7 +15,7 @@ pytest.importorskip("streamlit", reason="the dashboard's packages are missing: p
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from curation import records
+from curation import processes
 from curation.records import (
     Dataset,
     DatasetShard,
@@ -81,7 +81,7 @@ def write_done(workspace: Workspace, run_id: str = "R1", uri: str = "crawl.warc.
     workspace.write(
         [
             a_run(run_id),
-            dataclasses.replace(records.this_process(run_id, 1), pid=2**22 + 1),
+            dataclasses.replace(processes.this_process(run_id, 1), pid=2**22 + 1),
             RunEnd(run_id=run_id, attempt=1, status="done", exit_code=0, finished_at=AT),
             RawFile(raw_file_id="f1", uri=uri, bytes=99, records=70, quarantined=2, damaged=True, **file),
             RawFile(raw_file_id="f2", uri="b.warc.gz", bytes=9, records=30, **file),
@@ -179,7 +179,7 @@ def test_the_run_in_the_address_is_shown(show: Show, workspace: Workspace) -> No
 
 def test_what_needs_a_look(show: Show, workspace: Workspace) -> None:
     write_done(workspace)
-    here = records.this_process("dead", 1)
+    here = processes.this_process("dead", 1)
     failed = RunEnd(run_id="bad", attempt=1, status="failed", exit_code=2, why="disk full", finished_at=AT)
     workspace.write([a_run("dead"), dataclasses.replace(here, pid=2**22 + 1)])
     workspace.write([a_run("bad"), dataclasses.replace(here, run_id="bad"), failed])
@@ -234,7 +234,7 @@ def test_an_unreadable_catalog_is_said_and_recovers(show: Show, workspace: Works
 def test_strange_text_never_meets_markdown(show: Show, workspace: Workspace) -> None:
     write_done(workspace, uri=HOSTILE, detail=HOSTILE + "x" * 100_000)
     failed = RunEnd(run_id="bad", attempt=1, status="failed", exit_code=2, why=HOSTILE, finished_at=AT)
-    workspace.write([a_run("bad"), dataclasses.replace(records.this_process("bad", 1)), failed])
+    workspace.write([a_run("bad"), dataclasses.replace(processes.this_process("bad", 1)), failed])
     workspace.write([Tombstone(tombstone_id="T", what="url", value=HOSTILE, why=HOSTILE, requested_at=AT)])
     app = show(query={"run": "R1"})
     assert not app.exception

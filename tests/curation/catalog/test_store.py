@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from curation import records
-from curation.catalog import open_catalog, refresh, rows
+from curation import processes
+from curation.catalog import compaction, open_catalog, refresh, rows
 from curation.catalog.query import LOOKING_ON, ask
 from curation.errors import UserError
 from curation.records import FilterCount, Run, RunEnd, Tombstone, Workspace
@@ -72,7 +72,7 @@ def test_compaction_repeats_nothing_in_an_old_or_a_new_catalog(tmp_path: Path) -
     for number in range(20):
         workspace.write([tombstone(str(number))])
     refresh(workspace)
-    records.compact(workspace, "tombstone", least=20)
+    compaction.compact(workspace, "tombstone", least=20)
     assert count(workspace) == 20
     refresh(workspace, rebuild=True)
     assert count(workspace) == 20
@@ -85,11 +85,11 @@ def test_run_status_is_what_happened(tmp_path: Path) -> None:
     at = datetime.now(UTC)
     workspace.write([a_run(name) for name in ("done", "running", "killed", "elsewhere", "resumed")])
     for name in ("done", "running", "resumed"):
-        workspace.write([records.this_process(name, 1)])
+        workspace.write([processes.this_process(name, 1)])
     for name, how in (("done", "done"), ("resumed", "interrupted")):
         workspace.write([RunEnd(run_id=name, attempt=1, status=how, exit_code=0, finished_at=at)])
-    workspace.write([records.this_process("resumed", 2)])
-    here = records.this_process("killed", 1)
+    workspace.write([processes.this_process("resumed", 2)])
+    here = processes.this_process("killed", 1)
     workspace.write([dataclasses.replace(here, pid=2**22 + 1)])
     workspace.write([dataclasses.replace(here, run_id="elsewhere", host="another")])
     beat = workspace.heartbeat_path("elsewhere")

@@ -1,0 +1,54 @@
+"""Which processes are at work on a run: how a killed run is told from a running one."""
+
+import os
+import socket
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from curation.records import Attempt, now
+
+
+def this_process(run_id: str, attempt: int) -> Attempt:
+    """The attempt record of the calling process."""
+    import psutil
+
+    return Attempt(
+        run_id=run_id,
+        attempt=attempt,
+        host=socket.gethostname(),
+        boot_id=boot_id(),
+        pid=os.getpid(),
+        pid_created=psutil.Process().create_time(),
+        started_at=now(),
+    )
+
+
+@cache
+def boot_id() -> str:
+    """Names this boot of this machine, so that a pid is compared only where it means something."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import psutil
+
+        return f"{socket.gethostname()}-{psutil.boot_time():.0f}"
+
+
+def is_alive(attempt: dict[str, Any], heartbeat_at: float | None, stale_seconds: float) -> bool:
+    """Whether an attempt without an end is still running.
+
+    On the same boot of the same machine its process tells, at once; elsewhere the heartbeat must be
+    younger than ``stale_seconds``.
+    """
+    if attempt["host"] == socket.gethostname() and attempt["boot_id"] == boot_id():
+        import psutil
+
+        try:
+            process = psutil.Process(attempt["pid"])
+            same = abs(process.create_time() - attempt["pid_created"]) < 1.0
+            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+    return heartbeat_at is not None and time.time() - heartbeat_at < stale_seconds
