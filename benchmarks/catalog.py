@@ -14,7 +14,6 @@ import time
 from typing import Any
 
 from curation.catalog import open_catalog, rows
-from curation.catalog.query import LOOKING_ON
 from curation.records import FilterCount, Workspace
 
 
@@ -35,7 +34,7 @@ def read(root: str, seconds: float, told: Any) -> None:
     workspace, waits = Workspace(root), []
     end = time.monotonic() + seconds
     while (began := time.monotonic()) < end:
-        with open_catalog(workspace, patience=LOOKING_ON) as connection:
+        with open_catalog(workspace) as connection:
             rows(connection, "SELECT sum(documents) FROM filter_count")
         waits.append(time.monotonic() - began)
         time.sleep(0.05)

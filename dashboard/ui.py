@@ -14,7 +14,6 @@ import duckdb
 import streamlit as st
 
 from curation.catalog import open_catalog, rows
-from curation.catalog.query import LOOKING_ON
 from curation.errors import UserError
 from curation.records import Workspace
 
@@ -29,7 +28,7 @@ ROW_HEIGHT = 35
 
 @st.cache_data(ttl=5, max_entries=200, show_spinner=False)
 def _answers(root: str, queries: Mapping[str, str], parameters: Sequence[Any]) -> dict[str, Rows]:
-    with open_catalog(Workspace(root), patience=LOOKING_ON) as connection:
+    with open_catalog(Workspace(root)) as connection:
         return {name: rows(connection, sql, parameters) for name, sql in queries.items()}
 
 

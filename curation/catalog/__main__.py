@@ -91,9 +91,9 @@ def _run(options: argparse.Namespace, workspace: Workspace) -> int:
 
 def _status(workspace: Workspace) -> None:
     """Print runs, shards and datasets."""
-    from curation.catalog.query import LOOKING_ON, open_catalog, rows
+    from curation.catalog.query import open_catalog, rows
 
-    with open_catalog(workspace, patience=LOOKING_ON) as connection:
+    with open_catalog(workspace) as connection:
         runs = rows(
             connection,
             """SELECT run_id AS run, kind, status, strftime(started_at, '%Y-%m-%d %H:%M:%S') AS started,

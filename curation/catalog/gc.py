@@ -4,7 +4,9 @@ Every step can be killed and run again: a new shard is on disk before its record
 also says what it replaces, before the old file goes.
 """
 
+import contextlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +45,24 @@ def collect(workspace: Workspace, tell: Callable[[str], None] = lambda line: Non
             _describe_anew(workspace, run_id)
     for run in ended:
         _remove_leftovers(workspace, run, tombstones, tell)
+    _remove_unfinished_files(workspace, [run["run_id"] for run in ended])
     with refresh_lock(workspace):
         merged = sum(compact(workspace, kind) for kind in RECORD_TYPES)
     if merged:
         tell(f"{merged} record files merged")
     refresh(workspace)
+
+
+def _remove_unfinished_files(workspace: Workspace, ended: list[str]) -> None:
+    """What a killed writer left under a temporary name; a living one is done with its own in no time."""
+    long_ago = time.time() - 3600
+    left = [*workspace.records.glob("*/.*.tmp")]
+    for run_id in ended:
+        left += (workspace.shards / run_id).rglob(".*.tmp")
+    for path in left:
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < long_ago:
+                path.unlink()
 
 
 def _describe_anew(workspace: Workspace, run_id: str) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curation.catalog.store import refresh
+from curation.catalog.store import attach, insert, sql_columns
 from curation.errors import UserError
 from curation.processes import is_alive
 from curation.records import RECORD_TYPES, Workspace
@@ -18,9 +18,6 @@ from curation.tombstones import hide_condition
 
 if TYPE_CHECKING:
     import duckdb
-
-LOOKING_ON = 0.3
-"""Seconds that somebody who looks on waits for the refreshes of others."""
 
 STALE_SECONDS = 60.0
 """A run on another machine is dead when its heartbeat (every 5 s) is older than this."""
@@ -61,14 +58,13 @@ CREATE VIEW run AS
 
 @contextlib.contextmanager
 def open_catalog(
-    workspace: Workspace, documents: bool = False, locked: bool = True, patience: float | None = None
+    workspace: Workspace, documents: bool = False, locked: bool = True
 ) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection for questions, up to date with all records written before the call.
 
     Args:
         documents: also make the view ``document``: every document on disk, kept and rejected, with its
             ``shard_id`` and ``shard_kind``, without what is taken down.
-        patience: seconds to wait while other processes refresh, see ``refresh``; for those who look on.
         locked: keep SQL from reaching any file outside the workspace (for SQL typed by a person).
 
     Raises:
@@ -81,11 +77,10 @@ def open_catalog(
             f"no workspace at {workspace.root}: name one with --workspace, "
             "or make one with python -m curation.run INPUT --workspace W"
         )
-    refresh(workspace, patience=patience)
     connection = duckdb.connect(":memory:")
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"ATTACH '{_quoted(workspace.catalog)}' AS c (READ_ONLY)")
+        _create_record_views(workspace, connection)
         _create_liveness(workspace, connection)
         for kind in RECORD_TYPES:
             if kind not in ("run", "shard"):
@@ -104,6 +99,19 @@ def open_catalog(
 
 def _quoted(value: object) -> str:
     return str(value).replace("'", "''")
+
+
+def _create_record_views(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> None:
+    """Schema ``c``: each record kind as a view, of the catalog file and of the records that are newer."""
+    fresh = attach(workspace, connection)
+    connection.execute("CREATE SCHEMA c")
+    for kind in RECORD_TYPES:
+        source = f'SELECT * FROM stored."{kind}"'
+        if kind in fresh:
+            connection.execute(f'CREATE TABLE "_fresh_{kind}" ({sql_columns(kind)})')
+            insert(connection, f'"_fresh_{kind}"', kind, fresh[kind])
+            source += f' UNION ALL SELECT * FROM "_fresh_{kind}"'
+        connection.execute(f'CREATE VIEW c."{kind}" AS {source}')
 
 
 def _create_liveness(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> None:
@@ -176,7 +184,7 @@ def ask(workspace: Workspace, sql: str) -> tuple[list[str], list[tuple[Any, ...]
     """
     import duckdb
 
-    with open_catalog(workspace, documents="document" in sql.lower(), patience=LOOKING_ON) as connection:
+    with open_catalog(workspace, documents="document" in sql.lower()) as connection:
         try:
             statements = connection.extract_statements(sql)
             allowed = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}

@@ -2,16 +2,14 @@
 
 DuckDB lets no reader in beside a writer, and a lock that is fair to both does not exist. Therefore the
 catalog file is never written in place: a refresh copies it aside, ingests, closes and renames. A reader
-always opens a closed, consistent file, and nobody waits for anybody but a refresh for another refresh.
+always opens a closed, consistent file, adds the few records that are newer, and waits for nobody.
 """
 
 import contextlib
 import fcntl
 import secrets
 import shutil
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,30 +23,26 @@ if TYPE_CHECKING:
 CATALOG_SCHEMA = 1
 """Raised with any change to the tables: a catalog of another version is rebuilt from the records."""
 
-COMPACT_BEYOND = 2000
-"""Single-row files of a kind are merged once there are this many, so that listing stays quick."""
+MOST_FRESH = 200
+"""With more new record files than this a reader refreshes the catalog file, rather than read them itself."""
+
+COMPACT_BEYOND = 500
+"""Single-row files of a kind are merged once there are this many, so that
+listing stays quick, and no merge takes long."""
 
 _SQL_TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What a catalog file holds."""
-
-    known: set[tuple[str, str]]
-    """(kind, name) of the record files in it."""
-    listed_at: float
-    """When the records were listed for it, in seconds since the epoch."""
+Rows = dict[str, list[dict[str, object]]]
+"""Record kind -> rows."""
+Names = set[tuple[str, str]]
+"""(kind, name) of record files."""
 
 
-def refresh(workspace: Workspace, rebuild: bool = False, patience: float | None = None) -> int:
-    """Bring the catalog up to date with the records written before the call; with ``rebuild`` from nothing.
+def refresh(workspace: Workspace, rebuild: bool = False) -> int:
+    """Bring the catalog file up to date with the records; with ``rebuild`` from nothing.
 
-    Safe to call from any number of processes at once; without news it costs one folder listing.
-
-    Args:
-        patience: seconds to wait for the refreshes of other processes; beyond that a catalog that is there
-            is left as it is, a moment old. None: as long as it takes.
+    Safe to call from any number of processes at once: they take turns.
 
     Returns:
         How many record files were ingested.
@@ -57,73 +51,115 @@ def refresh(workspace: Workspace, rebuild: bool = False, patience: float | None 
         ValueError: a record file is damaged; the message names it.
         OSError: the workspace cannot be written to.
     """
-    called_at = time.time()
-    version = _version(workspace.catalog)
-    state = None if rebuild else _state(workspace.catalog)
-    if state is not None and not _missing(workspace, state.known):
-        return 0
-    with refresh_lock(workspace, patience if version is not None else None) as locked:
-        if not locked:
-            return 0
-        if not rebuild and _version(workspace.catalog) != version:
-            # Another process has refreshed meanwhile; if it listed the records after this call began,
-            # nothing that this caller can know of is missing.
-            state = _state(workspace.catalog)
-            if state is not None and state.listed_at > called_at:
-                return 0
-        return _ingest(workspace, anew=state is None)
+    with refresh_lock(workspace):
+        return _ingest(workspace, anew=rebuild or _generation(workspace.catalog) is None)
 
 
-def _version(catalog: Path) -> tuple[int, int] | None:
-    """Tells one catalog file from the next one under the same name."""
-    try:
-        about = catalog.stat()
-    except FileNotFoundError:
-        return None
-    return about.st_ino, about.st_mtime_ns
+def attach(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> Rows:
+    """Attach the catalog to a connection as ``stored``, read-only.
+
+    Nobody waits here: while another process refreshes, and while little is new, the file stays as it is.
+
+    Returns:
+        The rows of records that the attached file does not hold yet; with them every record is there that
+        was written before the call.
+
+    Raises:
+        ValueError: a record file is damaged; the message names it.
+        OSError: the workspace cannot be written to, and there is no catalog yet.
+    """
+    if _generation(workspace.catalog) is None:
+        refresh(workspace)
+    for _ in range(20):
+        quoted = str(workspace.catalog).replace("'", "''")
+        connection.execute(f"ATTACH '{quoted}' AS stored (READ_ONLY)")
+        (generation,), *_ = connection.execute("SELECT generation FROM stored._schema").fetchall()
+        known = _known.get(generation)
+        if known is None:
+            known = set(connection.execute("SELECT kind, name FROM stored._source").fetchall())
+            _known.clear()
+            _known[generation] = known
+        missing = _missing(workspace, known)
+        if len(missing) <= MOST_FRESH or not _refresh_unless_busy(workspace):
+            fresh, _, vanished = _read_new(missing, known)
+            if not vanished:
+                return fresh
+        connection.execute("DETACH stored")
+    raise OSError(f"record files under {workspace.records} keep vanishing while they are read; try again")
 
 
-def _state(catalog: Path) -> _State | None:
-    """What a catalog holds; None when there is none of this version."""
+_known: dict[str, Names] = {}
+"""Generation of a catalog file -> what it holds: remembered for the last one that this process has seen."""
+
+
+def _generation(catalog: Path) -> str | None:
+    """What names the state of a catalog file; None when there is none of this version."""
     import duckdb
 
     if not catalog.exists():
         return None
     try:
-        with duckdb.connect(str(catalog), read_only=True, config={"threads": 1}) as connection:
-            (version, listed_at), *_ = connection.execute("SELECT version, listed_at FROM _schema").fetchall()
-            if version != CATALOG_SCHEMA:
-                return None
-            return _State(set(connection.execute("SELECT kind, name FROM _source").fetchall()), listed_at)
+        with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+            quoted = str(catalog).replace("'", "''")
+            connection.execute(f"ATTACH '{quoted}' AS stored (READ_ONLY)")
+            (version, generation), *_ = connection.execute("SELECT version, generation FROM stored._schema").fetchall()
+            return str(generation) if version == CATALOG_SCHEMA else None
     except duckdb.Error:  # damaged or foreign: it is a view, so it is made anew
         return None
 
 
-def _missing(workspace: Workspace, known: set[tuple[str, str]] | None) -> list[RecordFile]:
-    return [f for f in workspace.record_files() if known is None or (f.kind, f.name) not in known]
+def _refresh_unless_busy(workspace: Workspace) -> bool:
+    """Refresh, unless another process is at it or the workspace cannot be written to."""
+    try:
+        with refresh_lock(workspace, wait=False) as locked:
+            if locked:
+                _ingest(workspace, anew=False)
+            return locked
+    except PermissionError:
+        return False
+
+
+def _missing(workspace: Workspace, known: Names) -> list[RecordFile]:
+    return [file for file in workspace.record_files() if (file.kind, file.name) not in known]
+
+
+def _read_new(files: Iterable[RecordFile], known: Names) -> tuple[Rows, Names, bool]:
+    """(rows, names of the record files that they are from, whether a file had vanished) of what is not known.
+
+    A compacted file repeats rows of older files: each row carries the name of the file that it came from,
+    and counts once. A file that has vanished was compacted; its rows are in a file that is not listed here.
+    """
+    fresh: Rows = {}
+    new: Names = set()
+    vanished = False
+    for file in files:
+        if (file.kind, file.name) in new:  # its row came with a compacted file
+            continue
+        try:
+            found = read_rows(file)
+        except FileNotFoundError:
+            vanished = True
+            continue
+        for source, row in found:
+            key = (file.kind, source)
+            if source == file.name or not (key in known or key in new):
+                fresh.setdefault(file.kind, []).append(row)
+                new.add(key)
+        new.add((file.kind, file.name))
+    return fresh, new, vanished
 
 
 @contextlib.contextmanager
-def refresh_lock(workspace: Workspace, patience: float | None = None) -> Iterator[bool]:
-    """Hold the right to change the catalog file and to compact records; False if not got in time."""
+def refresh_lock(workspace: Workspace, wait: bool = True) -> Iterator[bool]:
+    """Hold the right to change the catalog file and to compact records; False if it is taken."""
     workspace.root.mkdir(parents=True, exist_ok=True)
     with (workspace.root / ".catalog.lock").open("w") as lock:
-        if patience is None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
             yield True
-            return
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    yield False
-                    return
-                time.sleep(0.005)
-            else:
-                yield True
-                return
 
 
 def _ingest(workspace: Workspace, anew: bool) -> int:
@@ -135,14 +171,13 @@ def _ingest(workspace: Workspace, anew: bool) -> int:
     try:
         if not anew:
             shutil.copyfile(workspace.catalog, aside)
-        listed_at = time.time()
         with duckdb.connect(str(aside), config={"threads": 1}) as connection:
             if anew:
                 _create_tables(connection)
             # What the copy itself holds, not what was read before: DuckDB shares an open file within a
             # process, and may have shown the one before this.
             known = set(connection.execute("SELECT kind, name FROM _source").fetchall())
-            connection.execute("UPDATE _schema SET listed_at = ?", [listed_at])
+            connection.execute("UPDATE _schema SET generation = ?", [secrets.token_hex(16)])
             count = _ingest_new(workspace, connection, known)
             # Closing writes too, but keeps an error (a full disk) to itself.
             connection.execute("CHECKPOINT")
@@ -158,51 +193,40 @@ def _ingest(workspace: Workspace, anew: bool) -> int:
 
 
 def _create_tables(connection: "duckdb.DuckDBPyConnection") -> None:
-    connection.execute(f"CREATE TABLE _schema AS SELECT {CATALOG_SCHEMA}::BIGINT AS version, 0::DOUBLE AS listed_at")
+    connection.execute(f"CREATE TABLE _schema AS SELECT {CATALOG_SCHEMA}::BIGINT AS version, ''::VARCHAR AS generation")
     connection.execute("CREATE TABLE _source (kind VARCHAR, name VARCHAR)")
     for kind in RECORD_TYPES:
-        fields = ", ".join(f'"{name}" {_SQL_TYPES[python]}' for name, python in columns(kind).items())
-        connection.execute(f'CREATE TABLE "{kind}" ({fields})')
+        connection.execute(f'CREATE TABLE "{kind}" ({sql_columns(kind)})')
 
 
-def _ingest_new(workspace: Workspace, connection: "duckdb.DuckDBPyConnection", known: set[tuple[str, str]]) -> int:
-    """Read every record file not in ``known``. A compacted file repeats rows of older files: each row
-    carries the name of the file that it came from, and goes in once."""
+def sql_columns(kind: str) -> str:
+    """The columns of a record kind, as in CREATE TABLE."""
+    return ", ".join(f'"{name}" {_SQL_TYPES[python]}' for name, python in columns(kind).items())
+
+
+def _ingest_new(workspace: Workspace, connection: "duckdb.DuckDBPyConnection", known: Names) -> int:
     import pyarrow as pa
 
     count = 0
-    for _ in range(20):  # a compaction may take listed files away; their rows are in a new file then
-        rows_of: dict[str, list[dict[str, object]]] = {}
-        new: set[tuple[str, str]] = set()
-        vanished = False
-        for file in _missing(workspace, known | new):
-            try:
-                found = read_rows(file)
-            except FileNotFoundError:
-                vanished = True
-                continue
-            for source, row in found:
-                key = (file.kind, source)
-                # A compacted file holds one row of each file that it took over from.
-                if source == file.name or not (key in known or key in new):
-                    rows_of.setdefault(file.kind, []).append(row)
-                    new.add(key)
-            new.add((file.kind, file.name))
-            count += 1
-        for kind, rows in rows_of.items():
-            _insert(connection, kind, rows)
+    for _ in range(20):
+        missing = _missing(workspace, known)
+        fresh, new, vanished = _read_new(missing, known)
+        for kind, rows in fresh.items():
+            insert(connection, f'"{kind}"', kind, rows)
         if new:
             kinds, names = zip(*sorted(new), strict=True)
             connection.register("sources", pa.table({"kind": kinds, "name": names}))
             connection.execute("INSERT INTO _source SELECT * FROM sources")
             connection.unregister("sources")
             known |= new
+        count += len(missing)
         if not vanished:
             return count
     raise OSError(f"record files under {workspace.records} keep vanishing while they are read; try again")
 
 
-def _insert(connection: "duckdb.DuckDBPyConnection", kind: str, rows: list[dict[str, object]]) -> None:
+def insert(connection: "duckdb.DuckDBPyConnection", table: str, kind: str, rows: list[dict[str, object]]) -> None:
+    """Insert rows of a record kind into a table of its columns."""
     import pyarrow as pa
 
     from curation.records import arrow_schema
@@ -214,5 +238,5 @@ def _insert(connection: "duckdb.DuckDBPyConnection", kind: str, rows: list[dict[
         f"CAST(replace(\"{name}\", '+00:00', '') AS TIMESTAMP)" if python is datetime else f'"{name}"'
         for name, python in columns(kind).items()
     )
-    connection.execute(f'INSERT INTO "{kind}" SELECT {casts} FROM incoming')
+    connection.execute(f"INSERT INTO {table} SELECT {casts} FROM incoming")
     connection.unregister("incoming")

@@ -75,7 +75,7 @@ class ReadRecords(PipelineStep):
                     continue
                 if left is not None and left <= 0:
                     return
-                self.journal.working(*position, bytes_here)
+                self.journal.working(*position, bytes_here + min(span.weight, max(0, record.offset - span.start)))
                 if position in self.poison.records:
                     record.quarantined, record.rejected = self.poison.records[position], ""
                     record.body = record.text = None

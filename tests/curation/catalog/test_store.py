@@ -11,7 +11,8 @@ import pytest
 
 from curation import processes
 from curation.catalog import compaction, open_catalog, refresh, rows
-from curation.catalog.query import LOOKING_ON, ask
+from curation.catalog.query import ask
+from curation.catalog.store import MOST_FRESH, refresh_lock
 from curation.errors import UserError
 from curation.records import FilterCount, Run, RunEnd, Tombstone, Workspace
 
@@ -78,6 +79,43 @@ def test_compaction_repeats_nothing_in_an_old_or_a_new_catalog(tmp_path: Path) -
     assert count(workspace) == 20
     workspace.write([tombstone("late")])
     assert count(workspace) == 21
+
+
+def test_a_half_done_compaction_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path)
+    for number in range(20):
+        workspace.write([tombstone(str(number))])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *arguments, **options: None)  # killed before it removed any
+        compaction.compact(workspace, "tombstone", least=20)
+    assert len(list(workspace.record_files())) == 21
+    assert count(workspace) == 20
+    refresh(workspace, rebuild=True)
+    assert count(workspace) == 20
+
+
+def test_few_new_records_are_read_beside_the_file_and_many_refresh_it(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.write([tombstone("a")])
+    assert count(workspace) == 1
+    before = workspace.catalog.stat().st_ino
+    workspace.write([tombstone("b")])
+    assert count(workspace) == 2
+    assert workspace.catalog.stat().st_ino == before
+    for number in range(MOST_FRESH):
+        workspace.write([tombstone(str(number))])
+    assert count(workspace) == MOST_FRESH + 2
+    assert workspace.catalog.stat().st_ino != before
+
+
+def test_readers_wait_for_no_refresh(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.write([tombstone("a")])
+    assert count(workspace) == 1
+    for number in range(MOST_FRESH + 1):
+        workspace.write([tombstone(str(number))])
+    with refresh_lock(workspace):  # as if another process were at it for ever
+        assert count(workspace) == MOST_FRESH + 2
 
 
 def test_run_status_is_what_happened(tmp_path: Path) -> None:
@@ -161,8 +199,7 @@ def read_for_a_while(root: str, seconds: float, told: Any) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         began = time.monotonic()
-        with open_catalog(workspace, patience=LOOKING_ON) as connection:
-            found = int(rows(connection, "SELECT count(*) AS n FROM filter_count")[0]["n"])
+        found = count(workspace, "filter_count")
         longest = max(longest, time.monotonic() - began)
         assert found >= last
         last, answers = found, answers + 1
