@@ -36,15 +36,10 @@ MOST_DEATHS_WITHOUT_PROGRESS = 20
 STRIKES = 2
 """A record that was in work this often when its worker was killed is quarantined."""
 
-_PRELOAD = [
-    *("curation.pipeline", "curation.sources.read", "curation.sources.content", "trafilatura"),
-    *("pyarrow.parquet", "fasttext", "resiliparse.extract.html2text", "lxml.html"),
-]
-
 
 def warm_up() -> None:
     """Start the fork server: it loads what workers need while this process reads its configuration."""
-    forkserver.set_forkserver_preload(_PRELOAD)
+    forkserver.set_forkserver_preload(["curation.preload"])
     forkserver.ensure_running()
 
 

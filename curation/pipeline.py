@@ -6,7 +6,6 @@ canonical order -> sorted shards). Both are datatrove pipelines over the tasks o
 
 import signal
 from collections.abc import Callable
-from dataclasses import asdict
 
 from datatrove.data import DocumentsPipeline
 from datatrove.executor.base import DistributedEnvVars, PipelineExecutor
@@ -141,19 +140,3 @@ def load_poison(folder: RunFolder, rank: int) -> Poison:
         {(file, offset, index): reason for file, offset, index, reason in raw["records"]},
         {file: (offset, index, reason) for file, offset, index, reason in raw["barriers"]},
     )
-
-
-def save_shard_tasks(folder: RunFolder, jobs: list[ShardJob], target: int) -> list[int]:
-    """Group shard jobs into tasks of about ``target`` bytes; returns the weight of each task."""
-    groups: list[list[ShardJob]] = []
-    weights: list[int] = []
-    for job in jobs:
-        if not groups or weights[-1] + job.weight > target:
-            groups.append([])
-            weights.append(0)
-        groups[-1].append(job)
-        weights[-1] += job.weight
-    for rank, group in enumerate(groups):
-        folder.save(f"shards/{rank:05d}", [asdict(job) for job in group])
-    folder.save("shards/count", weights)
-    return weights

@@ -12,12 +12,14 @@ from typing import Any
 import orjson
 
 from curation.records import Workspace, write_durably
+from curation.shards import ShardJob
 from curation.sources.discover import IdentifiedFile
 from curation.sources.read import ReadConfig, spans
 
-_LEAST_TASK_BYTES = 2**20
+_LEAST_TASK_BYTES = 2**18
 _MOST_TASK_BYTES = 128 * 2**20
 _TASKS_WANTED = 64
+_SHARD_TASKS_WANTED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +163,20 @@ class RunFolder:
         raw = self.load(f"tasks/{rank:05d}")
         raw["spans"] = [Span(**span) for span in raw["spans"]]
         return Task(**raw)
+
+
+def save_shard_tasks(folder: RunFolder, jobs: list[ShardJob], most: int) -> list[int]:
+    """Group shard jobs into tasks of at most about ``most`` bytes; returns the weight of each task."""
+    target = max(_LEAST_TASK_BYTES, min(most, sum(job.weight for job in jobs) // _SHARD_TASKS_WANTED))
+    groups: list[list[ShardJob]] = []
+    weights: list[int] = []
+    for job in jobs:
+        if not groups or weights[-1] + job.weight > target:
+            groups.append([])
+            weights.append(0)
+        groups[-1].append(job)
+        weights[-1] += job.weight
+    for rank, group in enumerate(groups):
+        folder.save(f"shards/{rank:05d}", [asdict(job) for job in group])
+    folder.save("shards/count", weights)
+    return weights

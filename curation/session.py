@@ -23,8 +23,7 @@ from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_
 from curation.executors import StopSignal, run_stage
 from curation.filters import build_filters
 from curation.parents import add_parent, check_parent, parent_plan
-from curation.pipeline import save_shard_tasks
-from curation.plan import RunFolder, plan_raw
+from curation.plan import RunFolder, plan_raw, save_shard_tasks
 from curation.processes import this_process
 from curation.progress import Progress, log
 from curation.provenance import code_version, package_versions
@@ -65,6 +64,15 @@ class Request:
             raise UserError("--limit reads raw records: it does not go with --from")
 
 
+def _load_libraries() -> None:
+    """Load what the end of a run needs (DuckDB, and pandas where pyarrow finds it) while workers work."""
+    import duckdb
+    import pyarrow as pa
+
+    duckdb.connect(":memory:").close()
+    pa.Table.from_pylist([{"name": "a"}])
+
+
 class Session:
     """One attempt at a run."""
 
@@ -93,12 +101,13 @@ class Session:
         self._begin(folder, asked)
         files = self._plan(folder, asked)
         weights = folder.load("tasks/count")["weights"]
+        threading.Thread(target=_load_libraries, daemon=True).start()
         run_stage(folder, "extract", self.config, weights, self.stop, self.progress)
         tally = self._tally(folder, asked, files)
         shard_weights = folder.load("shards/count")
         if shard_weights is None:
             jobs = plan_shards(self._pieces(folder, len(weights)), self.config.shards.max_text_bytes)
-            shard_weights = save_shard_tasks(folder, jobs, target=4 * self.config.shards.max_text_bytes)
+            shard_weights = save_shard_tasks(folder, jobs, most=4 * self.config.shards.max_text_bytes)
         run_stage(folder, "shards", self.config, shard_weights, self.stop, self.progress)
         return self._finish(folder, tally, files)
 

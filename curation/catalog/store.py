@@ -205,8 +205,6 @@ def sql_columns(kind: str) -> str:
 
 
 def _ingest_new(workspace: Workspace, connection: "duckdb.DuckDBPyConnection", known: Names) -> int:
-    import pyarrow as pa
-
     count = 0
     for _ in range(20):
         missing = _missing(workspace, known)
@@ -215,9 +213,7 @@ def _ingest_new(workspace: Workspace, connection: "duckdb.DuckDBPyConnection", k
             insert(connection, f'"{kind}"', kind, rows)
         if new:
             kinds, names = zip(*sorted(new), strict=True)
-            connection.register("sources", pa.table({"kind": kinds, "name": names}))
-            connection.execute("INSERT INTO _source SELECT * FROM sources")
-            connection.unregister("sources")
+            connection.execute("INSERT INTO _source SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", [kinds, names])
             known |= new
         count += len(missing)
         if not vanished:
@@ -227,16 +223,23 @@ def _ingest_new(workspace: Workspace, connection: "duckdb.DuckDBPyConnection", k
 
 def insert(connection: "duckdb.DuckDBPyConnection", table: str, kind: str, rows: list[dict[str, object]]) -> None:
     """Insert rows of a record kind into a table of its columns."""
+    names = columns(kind)
+    # Times are ISO 8601 in UTC; the cast drops the offset so that no time zone data is needed.
+    wanted = {name: "VARCHAR" if python is datetime else _SQL_TYPES[python] for name, python in names.items()}
+    casts = [
+        "CAST(replace({}, '+00:00', '') AS TIMESTAMP)" if python is datetime else "{}" for python in names.values()
+    ]
+    if len(rows) <= MOST_FRESH:  # pyarrow takes longer to load than this takes
+        marks = (cast.format(f"?::{kind}") for cast, kind in zip(casts, wanted.values(), strict=True))
+        line = f"({', '.join(marks)})"
+        values = [row[name] for row in rows for name in names]
+        connection.execute(f"INSERT INTO {table} VALUES {', '.join([line] * len(rows))}", values)
+        return
     import pyarrow as pa
 
     from curation.records import arrow_schema
 
-    incoming = pa.Table.from_pylist(rows, schema=arrow_schema(kind))
-    connection.register("incoming", incoming)
-    casts = ", ".join(
-        # Times are ISO 8601 in UTC; the cast drops the offset so that no time zone data is needed.
-        f"CAST(replace(\"{name}\", '+00:00', '') AS TIMESTAMP)" if python is datetime else f'"{name}"'
-        for name, python in columns(kind).items()
-    )
-    connection.execute(f"INSERT INTO {table} SELECT {casts} FROM incoming")
+    connection.register("incoming", pa.Table.from_pylist(rows, schema=arrow_schema(kind)))
+    selected = ", ".join(cast.format(f'"{name}"') for name, cast in zip(names, casts, strict=True))
+    connection.execute(f"INSERT INTO {table} SELECT {selected} FROM incoming")
     connection.unregister("incoming")

@@ -17,9 +17,9 @@ from curation.shards import PartWriter
 from curation.steps.common import Position, StopRequested
 from curation.steps.read import ReadRecords, ReadShards
 
-COMMIT_SECONDS = 1.0
+COMMIT_SECONDS = 0.5
 COMMIT_SHARE = 0.05
-"""A part is committed after a second, later after 5 % of the task's time: that is what a kill can cost."""
+"""A part is committed after half a second, later after 5 % of the task's time: that is what a kill can cost."""
 COMMIT_WEIGHT = 48 * 2**20
 """... and at this many bytes of text, which bounds a worker's memory."""
 

@@ -1,0 +1,47 @@
+"""What the fork server loads, and does once, so that a worker begins with its work.
+
+Each task has a process of its own, forked from one that has imported this module: libraries are loaded, their
+lazy tables and patterns are made, and that memory is shared. Nothing else imports it, and nothing here may
+start a thread: threads do not survive a fork.
+"""
+
+import fasttext
+import jsonargparse
+import pyarrow
+import pyarrow.compute
+import pyarrow.parquet
+import resiliparse.extract.html2text
+import trafilatura
+
+import curation.pipeline
+import curation.sources.content
+import curation.sources.read
+from curation.errors import UserError
+from curation.extract import ExtractConfig, extract
+from curation.filters import build_filters, registry
+from curation.language import Identifier, LanguageConfig
+
+LOADED = (
+    *(fasttext, jsonargparse, pyarrow.compute, pyarrow.parquet, resiliparse.extract.html2text, trafilatura),
+    *(curation.pipeline, curation.sources.content, curation.sources.read),
+)
+
+_PAGE = (
+    '<html><head><title>T</title><meta name="date" content="2024-05-06"></head><body><article><p>A first sentence, '
+    "and then another one that is somewhat longer.</p></article></body></html>"
+)
+
+
+def warm() -> None:
+    """Take each step once."""
+    for extractor in ("precise", "fast"):
+        extract(_PAGE, url="http://a.example/", config=ExtractConfig(extractor=extractor), crawled_at=None)
+    build_filters(dict.fromkeys(registry()))
+    pyarrow.Table.from_pylist([{"text": "a"}])  # looks for pandas, which takes a while where it is installed
+    try:
+        Identifier(LanguageConfig()).identify("A sentence.")
+    except UserError:
+        return  # no model in its package: the run names one by path, or says what is missing
+
+
+warm()
