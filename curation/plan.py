@@ -116,9 +116,9 @@ class RunFolder:
         return self.workspace.run_folder(self.run_id)
 
     @property
-    def work(self) -> Path:
+    def scratch(self) -> Path:
         """What is deleted when the run is done."""
-        return self.path / "work"
+        return self.path / "scratch"
 
     def stage(self, name: str) -> Path:
         """Logs, statistics and completions of a stage."""
@@ -126,15 +126,15 @@ class RunFolder:
 
     def parts(self, rank: int) -> Path:
         """Committed parts of an extraction task."""
-        return self.work / "parts" / f"{rank:05d}"
+        return self.scratch / "parts" / f"{rank:05d}"
 
     def journal(self, stage: str, rank: int) -> Path:
         """The journal of a task."""
-        return self.work / "journal" / f"{stage}-{rank:05d}"
+        return self.scratch / "journal" / f"{stage}-{rank:05d}"
 
     def facts(self, shard_name: str) -> Path:
         """What is known of a written shard."""
-        return self.work / "facts" / f"{shard_name}.json"
+        return self.scratch / "facts" / f"{shard_name}.json"
 
     @property
     def shards(self) -> Path:
@@ -143,13 +143,13 @@ class RunFolder:
 
     def save(self, name: str, value: Any) -> None:
         """Store a working file as JSON, durably."""
-        path = self.work / f"{name}.json"
+        path = self.scratch / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, orjson.dumps(value))
 
     def load(self, name: str) -> Any:
         """Read what ``save`` stored; None if it never was."""
-        path = self.work / f"{name}.json"
+        path = self.scratch / f"{name}.json"
         return orjson.loads(path.read_bytes()) if path.exists() else None
 
     def save_tasks(self, tasks: Sequence[Task]) -> None:

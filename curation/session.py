@@ -1,6 +1,6 @@
 """A curation run from request to records: plan, extract, write shards, account, record, tell.
 
-Everything a run needs to go on is under ``runs/<run_id>/work`` until it is done. Each step below looks at
+Everything a run needs to go on is under ``runs/<run_id>/scratch`` until it is done. Each step below looks at
 what is already there, so that new and resumed runs take the same way.
 """
 
@@ -212,7 +212,7 @@ class Session:
         """Whether the run is done already; then its working files go and its summary is shown."""
         if not self._done_before:
             return False
-        shutil.rmtree(folder.work, ignore_errors=True)
+        shutil.rmtree(folder.scratch, ignore_errors=True)
         log.info("run %s is done already", folder.run_id)
         print(summary(self.workspace, folder.run_id))
         return True
@@ -315,7 +315,7 @@ class Session:
         too_bad = bad_share > self.config.read.max_bad_share
         code = EXIT_SOME_FAILED if tally.damaged or too_bad else EXIT_DONE
         self._end("done", code, None)
-        shutil.rmtree(folder.work, ignore_errors=True)
+        shutil.rmtree(folder.scratch, ignore_errors=True)
         refresh(self.workspace)
         print(summary(self.workspace, folder.run_id))
         if tally.damaged:

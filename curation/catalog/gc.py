@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curation.catalog.compaction import compact
 from curation.catalog.query import open_catalog, rows, run_config
 from curation.catalog.store import refresh, refresh_lock
+from curation.plan import RunFolder
 from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, Workspace, now
 from curation.shards import ROW_WEIGHT, WEIGHT, ShardFacts, ShardJob, write_documents
 from curation.tombstones import Tombstones
@@ -96,26 +97,28 @@ def _remove_leftovers(
 ) -> None:
     """Working files of done runs; those of unfinished runs stay for a resume, unless they may hold
     text that was taken down."""
-    work = workspace.run_folder(run["run_id"]) / "work"
-    if not work.is_dir():
+    folder = RunFolder(workspace, run["run_id"])
+    if not folder.scratch.is_dir():
         return
     if run["status"] == "done":
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(folder.scratch, ignore_errors=True)
         tell(f"run {run['run_id']}: working files removed")
-    elif tombstones.rules and _parts_hold_hidden(workspace, run["run_id"], tombstones):
-        for folder in (work, work.parent / "stages", workspace.shards / run["run_id"]):
-            shutil.rmtree(folder, ignore_errors=True)
+    elif tombstones.rules and _holds_hidden(folder, tombstones):
+        for each in (folder.scratch, folder.path / "stages", folder.shards):
+            shutil.rmtree(each, ignore_errors=True)
         tell(f"run {run['run_id']} ({run['status']}): working files held taken-down text; a resume begins anew")
 
 
-def _parts_hold_hidden(workspace: Workspace, run_id: str, tombstones: Tombstones) -> bool:
+def _holds_hidden(folder: RunFolder, tombstones: Tombstones) -> bool:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = [*(workspace.run_folder(run_id) / "work" / "parts").glob("*/*.parquet")]
-    files += (workspace.shards / run_id).glob("*/*.parquet")
-    for path in files:
-        table = pq.read_table(path, columns=["id", "url", "domain", "text"])
-        for row in table.select(["id", "url", "domain"]).to_pylist():
+    for path in [*folder.scratch.glob("parts/*/*.parquet"), *folder.shards.glob("*/*.parquet")]:
+        try:
+            keys = pq.read_table(path, columns=["id", "url", "domain"], partitioning=None)
+        except pa.ArrowInvalid:
+            return True  # cut off when its writer was killed: nobody can tell what it holds
+        for row in keys.to_pylist():
             if tombstones.hides(row["id"], row["url"], row["domain"]):
                 return True
     return False

@@ -110,7 +110,7 @@ def kill_group(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> 
 def wait_for_parts(workspace: Path, least: int, process: subprocess.Popen[str], seconds: float = 60.0) -> None:
     """Wait until a run has committed some parts."""
     end = time.monotonic() + seconds
-    while len(list(workspace.glob("runs/*/work/parts/*/*.json"))) < least:
+    while len(list(workspace.glob("runs/*/scratch/parts/*/*.json"))) < least:
         assert process.poll() is None, f"ended early: {process.communicate()}"
         assert time.monotonic() < end, "no part was committed in time"
         time.sleep(0.02)

@@ -251,7 +251,7 @@ def test_twenty_random_kills_in_a_row(large: tuple[Path, Path, float], tmp_path:
 
 def committed_records(workspace: Path) -> int:
     """How many raw records the parts of a run hold so far."""
-    manifests = workspace.glob("runs/*/work/parts/*/*.json")
+    manifests = workspace.glob("runs/*/scratch/parts/*/*.json")
     return sum(sum(json.loads(manifest.read_bytes())["read"].values()) for manifest in manifests)
 
 
