@@ -143,7 +143,7 @@ class _Supervisor:
     ) -> None:
         self.folder, self.stage, self.config = folder, stage, config
         self.weights, self.stop, self.progress = weights, stop, progress
-        self.limit = max(1, config.execution.workers or len(os.sched_getaffinity(0)))
+        self.limit = max(1, config.execution.workers or _cores())
         self.context = multiprocessing.get_context("forkserver")
         self.workers: dict[int, _Worker] = {}
         self.tasks: dict[int, _Task] = {}
@@ -289,6 +289,13 @@ class _Supervisor:
             worker.process.join()
             worker.pipe.close()
         self.workers.clear()
+
+
+def _cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _describe(code: int | None) -> str:
