@@ -62,7 +62,7 @@ def plan_raw(files: Sequence[IdentifiedFile], config: ReadConfig, limit: int | N
     current = Task(limit=limit)
     for file in files:
         ranges = [(0, None)] if limit is not None else spans(file, target, config)
-        for number, (start, end) in enumerate(ranges):
+        for start, end in ranges:
             weight = max(1, file.bytes // len(ranges))
             if current.spans and current.weight + weight > target:
                 tasks.append(current)
@@ -70,7 +70,6 @@ def plan_raw(files: Sequence[IdentifiedFile], config: ReadConfig, limit: int | N
             if not current.files or current.files[-1]["raw_file_id"] != file.raw_file_id:
                 current.files.append(asdict(file))
             current.spans.append(Span(len(current.files) - 1, start, end, weight))
-            del number
     if current.spans:
         tasks.append(current)
     return tasks

@@ -84,7 +84,8 @@ class Session:
         self.run_id: str | None = None
         """Set once the attempt is on record."""
         self.config = request.config
-        self._done_before = False
+        self._done_before: int | None = None
+        """Exit code of the run that is to be resumed, where it is done already."""
         self._lock: Any = None
         self._beating = threading.Event()
 
@@ -96,8 +97,8 @@ class Session:
             return self._dry_run()
         asked = self._resumed() if self.request.resume else self._new()
         folder = RunFolder(self.workspace, asked["run_id"])
-        if self._finished_before(folder):
-            return EXIT_DONE
+        if self._done_before is not None:
+            return self._show_finished(folder, self._done_before)
         self._begin(folder, asked)
         files = self._plan(folder, asked)
         weights = folder.load("tasks/count")["weights"]
@@ -172,10 +173,10 @@ class Session:
         """A run that was interrupted: same configuration, same inputs, same software."""
         run_id = self.request.resume or ""
         runs = {row["run_id"]: row for row in self.workspace.rows("run") if row["run_kind"] == "curate"}
-        ends = {(row["run_id"], row["attempt"]): row["status"] for row in self.workspace.rows("run_end")}
-        done = {name for (name, _), status in ends.items() if status == "done"}
+        ends = self.workspace.rows("run_end")
+        done = {row["run_id"]: int(row["exit_code"]) for row in ends if row["status"] == "done"}
         if run_id == "last":
-            unfinished = sorted(runs.keys() - done)
+            unfinished = sorted(runs.keys() - done.keys())
             if not unfinished:
                 raise UserError("--resume last: no unfinished run of curation in this workspace")
             run_id = unfinished[-1]
@@ -185,7 +186,7 @@ class Session:
         asked = json.loads(row["config"])
         attempts = [each["attempt"] for each in self.workspace.rows("attempt") if each["run_id"] == run_id]
         self.attempt = max(attempts, default=0)
-        self._done_before = run_id in done
+        self._done_before = done.get(run_id)
         if self.request.config_given:
             changed = differences(identity(asked["curation"]), identity(to_dict(self.config)))
             if changed:
@@ -208,14 +209,12 @@ class Session:
         self.config = dataclasses.replace(from_dict(asked["curation"]), execution=execution)
         return {**asked, "run_id": run_id}
 
-    def _finished_before(self, folder: RunFolder) -> bool:
-        """Whether the run is done already; then its working files go and its summary is shown."""
-        if not self._done_before:
-            return False
+    def _show_finished(self, folder: RunFolder, code: int) -> int:
+        """A run that is done already: its working files go, its summary is shown, its exit code stays."""
         shutil.rmtree(folder.scratch, ignore_errors=True)
         log.info("run %s is done already", folder.run_id)
         print(summary(self.workspace, folder.run_id))
-        return True
+        return code
 
     def _begin(self, folder: RunFolder, asked: Mapping[str, Any]) -> None:
         """Take the run's lock, go on record, and start the heartbeat."""

@@ -19,6 +19,9 @@ from curation.tombstones import hide_condition
 if TYPE_CHECKING:
     import duckdb
 
+_TABLE_FUNCTIONS = {"unnest", "range", "generate_series"}
+"""What a person's SQL may call in FROM: nothing that reads files."""
+
 STALE_SECONDS = 60.0
 """A run on another machine is dead when its heartbeat (every 5 s) is older than this."""
 
@@ -187,13 +190,34 @@ def ask(workspace: Workspace, sql: str) -> tuple[list[str], list[tuple[Any, ...]
     with open_catalog(workspace, documents="document" in sql.lower()) as connection:
         try:
             statements = connection.extract_statements(sql)
-            allowed = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-            if len(statements) != 1 or statements[0].type not in allowed:
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise UserError("the catalog answers one SELECT at a time and changes nothing")
+            _refuse_files(connection, sql)
             cursor = connection.execute(statements[0])
             return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as error:
             raise UserError(f"SQL: {error}") from error
+
+
+def _refuse_files(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
+    """Raise UserError for SQL that reads files by itself: shards read past the view ``document`` would show
+    what is taken down, until it is off the disk."""
+    (serialized,) = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0]
+    tree = json.loads(serialized)
+    if tree.get("error"):  # a PIVOT, say, which cannot be looked into
+        raise UserError(f"SQL: this kind of statement is not answered: {tree.get('error_message', '')}")
+    pending: list[Any] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list):
+            pending += node
+        elif isinstance(node, dict):
+            pending += node.values()
+            kind = node.get("type")
+            function = (node.get("function") or {}).get("function_name") if kind == "TABLE_FUNCTION" else None
+            table = str(node.get("table_name") or "") if kind == "BASE_TABLE" else ""
+            if (function and function not in _TABLE_FUNCTIONS) or not all(c.isalnum() or c == "_" for c in table):
+                raise UserError(f"SQL: {function or table} is not a table of the catalog; texts are in 'document'")
 
 
 def run_config(connection: "duckdb.DuckDBPyConnection", run_id: str) -> dict[str, Any]:

@@ -172,6 +172,25 @@ def test_sql_reaches_no_file_outside(tmp_path: Path) -> None:
         ask(workspace, f"SELECT * FROM '{secret}'")
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_parquet('{}')",
+        "SELECT (SELECT max(text) FROM parquet_scan('{}'))",
+        "WITH a AS (SELECT * FROM '{}') SELECT * FROM a",
+        "SELECT * FROM read_blob('{}')",
+        "SELECT * FROM query('SELECT 1')",
+    ],
+)
+def test_sql_reads_no_shard_past_the_view(tmp_path: Path, sql: str) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.write([tombstone("a")])
+    with pytest.raises(UserError, match="not a table of the catalog"):
+        ask(workspace, sql.format(workspace.shards / "r" / "kept" / "x.parquet"))
+    assert ask(workspace, "WITH n AS (SELECT unnest([1, 2]) AS x) SELECT sum(x) FROM n")[1] == [(3,)]
+    assert ask(workspace, "DESCRIBE SELECT * FROM tombstone")[1]
+
+
 def test_sql_errors_are_for_people(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.write([tombstone("a")])
