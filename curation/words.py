@@ -58,14 +58,17 @@ def word_hash(word: str) -> int:
     return xxhash.xxh3_64_intdigest(word.encode("utf-8", "surrogatepass"))
 
 
+_last: Words | None = None
+
+
 def words_of(document: Document) -> Words:
-    """The words of a document, split at the first call for this text and language."""
+    """The words of a document, split at the first call: filters and MinHash ask one after the other, so the
+    words of the last text are remembered (by identity, which holding the text makes safe)."""
+    global _last
     language = document.metadata.get("language") or "und"
-    held: Words | None = getattr(document, "_words", None)
-    if held is None or held.text is not document.text or held.language != language:
-        held = Words(document.text, language)
-        document._words = held  # beside the dataclass's fields: no part of what the document is
-    return held
+    if _last is None or _last.text is not document.text or _last.language != language:
+        _last = Words(document.text, language)
+    return _last
 
 
 def ngram_hashes(hashes_W: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
