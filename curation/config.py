@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation.dedup.config import DedupConfig
 from curation.errors import UserError, unknown_name
 from curation.extract import ExtractConfig
 from curation.language import LanguageConfig
@@ -74,6 +75,8 @@ class CurationConfig:
     """Language identification and which languages are kept."""
     filters: dict[str, dict[str, Any]] = field(default_factory=lambda: {"length": {}})
     """Filter name -> its options, in the order in which they decide; the first to object gives the reason."""
+    dedup: DedupConfig = field(default_factory=DedupConfig)
+    """Removing duplicates among what the filters keep, and of what the workspace holds."""
     shards: ShardConfig = field(default_factory=ShardConfig)
     """Storing documents."""
     card: CardConfig = field(default_factory=CardConfig)

@@ -1,7 +1,8 @@
 """Configuration -> datatrove steps, and the one function that a worker runs, whatever the executor.
 
-Two stages: ``extract`` (read, extract, identify, score, decide, commit parts) and ``shards`` (parts in
-canonical order -> sorted shards). Both are datatrove pipelines over the tasks of a ``RunFolder``.
+Stages: ``extract`` (read, extract, identify, score, decide, commit parts and sketches), ``dedup`` (compare the
+sketches, decide; one stage, or one for each phase) and ``shards`` (parts in canonical order -> sorted shards).
+All are datatrove pipelines over the tasks of a ``RunFolder``.
 """
 
 import signal
@@ -12,6 +13,7 @@ from datatrove.executor.base import DistributedEnvVars, PipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
 from curation.config import CurationConfig
+from curation.deduplicate import STAGE, FindDuplicates
 from curation.journal import Journal
 from curation.plan import RunFolder
 from curation.shards import ShardJob, save_facts, write_shard
@@ -20,8 +22,6 @@ from curation.steps.common import StopRequested
 from curation.steps.read import Poison, ReadRecords, ReadShards
 from curation.steps.write import WriteParts
 from curation.tombstones import Tombstones
-
-STAGES = ("extract", "shards")
 
 
 class TaskExecutor(PipelineExecutor):
@@ -98,6 +98,8 @@ def build(
     journal = Journal(folder.journal(stage, rank))
     if stage == "shards":
         return [WriteShards(folder, config, journal, stopping)]
+    if stage.startswith(STAGE):
+        return [FindDuplicates(folder, config, stage, journal, stopping)]
     take_down = TakeDown(Tombstones(tuple(map(tuple, folder.load("tombstones")))))
     decide = ScoreAndDecide(config)
     if folder.load_task(rank).shards:

@@ -328,7 +328,7 @@ def sync_folder(folder: Path) -> None:
 
 
 class Workspace:
-    """A folder that holds everything: ``records/ shards/ tokens/ runs/ audits/ models/ cache/`` and the
+    """A folder that holds everything: ``records/ shards/ index/ tokens/ runs/ audits/ models/ cache/`` and the
     catalog. Opening one creates nothing; folders appear when first written to."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -336,6 +336,7 @@ class Workspace:
         self.records = self.root / "records"
         self.shards = self.root / "shards"
         self.runs = self.root / "runs"
+        self.index = self.root / "index"
         self.cache = self.root / "cache"
         self.catalog = self.root / "catalog.duckdb"
 

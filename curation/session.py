@@ -19,6 +19,8 @@ from curation.accounts import Tally, run_records
 from curation.catalog import refresh
 from curation.config import CurationConfig, config_hash, differences, from_dict, identity, to_dict
 from curation.croissant import write_croissant
+from curation.dedup.phases import Limits
+from curation.deduplicate import committed_parts, decided_manifest, held_by, plan_stages
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError, unknown_name
 from curation.executors import StopSignal, run_stage
 from curation.filters import build_filters
@@ -29,7 +31,6 @@ from curation.progress import Progress, log
 from curation.provenance import code_version, package_versions
 from curation.records import Run, RunEnd, Workspace, new_ulid, now
 from curation.shards import Piece, load_facts, plan_shards
-from curation.steps.common import committed
 from curation.summary import summary
 from curation.tombstones import Tombstones
 
@@ -104,6 +105,9 @@ class Session:
         weights = folder.load("tasks/count")["weights"]
         threading.Thread(target=_load_libraries, daemon=True).start()
         run_stage(folder, "extract", self.config, weights, self.stop, self.progress)
+        if self.config.dedup.enabled:
+            for stage, stage_weights in plan_stages(folder, self.config, len(weights), folder.load("held"), Limits()):
+                run_stage(folder, stage, self.config, stage_weights, self.stop, self.progress)
         tally = self._tally(folder, asked, files)
         shard_weights = folder.load("shards/count")
         if shard_weights is None:
@@ -257,6 +261,10 @@ class Session:
             files = [dataclasses.asdict(file) for file in identified]
             readable = [file for file in identified if file.copy_of is None]
             tasks = plan_raw(readable, self.config.read, asked["limit"])
+        held = held_by(self.workspace, self.config, [file["raw_file_id"] for file in files])
+        if held:
+            log.info("documents are compared with those of %d earlier run(s): %s", len(held), ", ".join(sorted(held)))
+        folder.save("held", {run_id: sorted(found) for run_id, found in held.items()})
         folder.save("files", files)
         folder.save_tasks(tasks)
         return files
@@ -285,16 +293,16 @@ class Session:
 
     def _pieces(self, folder: RunFolder, tasks: int) -> Iterator[tuple[str, Piece]]:
         for rank in range(tasks):
-            for manifest in committed(folder, rank):
-                for piece in manifest["pieces"]:
-                    yield str(folder.parts(rank) / piece["part"]), Piece(**piece)
+            for path, manifest in committed_parts(folder, rank):
+                for piece in decided_manifest(path, manifest)["pieces"]:
+                    yield str(path), Piece(**piece)
 
     def _tally(self, folder: RunFolder, asked: Mapping[str, Any], files: list[dict[str, Any]]) -> Tally:
         """Sum up what the parts say, with what has no part: copies, and a parent's records without rows."""
         tally = Tally()
         for rank in range(len(folder.load("tasks/count")["weights"])):
-            for manifest in committed(folder, rank):
-                tally.add(manifest)
+            for path, manifest in committed_parts(folder, rank):
+                tally.add(decided_manifest(path, manifest))
         if asked["parent"] is not None:
             add_parent(self.workspace, tally, asked["parent"])
         for file in files:
@@ -309,6 +317,7 @@ class Session:
         scores = {each.name: each.scores for each in build_filters(self.config.filters)}
         if facts:
             write_croissant(folder.shards, self.config.card, facts, scores)
+        self._keep_index(folder)
         self.workspace.write(run_records(folder.run_id, tally, files, facts), name=folder.run_id)
         bad_share = len(tally.quarantined) / tally.raw if tally.raw else 0.0
         too_bad = bad_share > self.config.read.max_bad_share
@@ -329,6 +338,13 @@ class Session:
         elif tally.quarantined:
             log.warning("%d record(s) were quarantined; see the table quarantine", len(tally.quarantined))
         return code
+
+    def _keep_index(self, folder: RunFolder) -> None:
+        """The sketches stay in the workspace, for later runs to compare with."""
+        made, kept = folder.scratch / "dedup" / "index", self.workspace.index / folder.run_id
+        if made.is_dir() and not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            made.rename(kept)
 
     def _end(self, status: str, code: int, why: str | None) -> None:
         self._beating.set()

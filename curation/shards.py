@@ -28,6 +28,8 @@ ROW_GROUP_WEIGHT = 16 * 2**20
 """A row group ends at this weight: what a reader and a writer hold in memory."""
 
 WEIGHT = "_weight"
+SEQUENCE = "_sequence"
+"""Columns that parts have and shards have not: a row's weight, and its number within the part."""
 
 
 def document_schema(scores: Mapping[str, Mapping[str, type]], kind: Kind) -> "pa.Schema":
@@ -57,6 +59,9 @@ def document_schema(scores: Mapping[str, Mapping[str, type]], kind: Kind) -> "pa
         ("date", pa.string()),
         ("language", pa.string()),
         ("language_score", pa.float64()),
+        ("duplicate_of", pa.string()),
+        ("jaccard", pa.float64()),
+        ("cluster_size", pa.int64()),
     ]
     fields += [
         (name, pa.struct([(score, types[python]) for score, python in columns.items()]))
@@ -78,11 +83,13 @@ class Piece:
     """A row group of a part: a run of documents of one stream."""
 
     part: str
-    row_group: int
+    row_group: int | None
     shard_kind: Kind
     language: str
     documents: int
     weight: int
+    moved: int | None = None
+    """Row group of kept documents of which those that deduplication has removed belong here, too."""
 
 
 class PartWriter:
@@ -91,14 +98,17 @@ class PartWriter:
     def __init__(self, scores: Mapping[str, Mapping[str, type]]) -> None:
         import pyarrow as pa
 
-        self._schema = document_schema(scores, "rejected").append(pa.field(WEIGHT, pa.int64()))
+        schema = document_schema(scores, "rejected")
+        self._schema = schema.append(pa.field(WEIGHT, pa.int64())).append(pa.field(SEQUENCE, pa.int64()))
         self._rows: dict[tuple[Kind, str], list[dict[str, Any]]] = {}
-        self.weight = 0
+        self.weight = self.documents = 0
 
     def add(self, kind: Kind, row: dict[str, Any]) -> int:
         """Gather a row, which stays in memory until ``write``; returns the UTF-8 bytes of its text."""
         text_bytes = len(row["text"].encode())
         row[WEIGHT] = ROW_WEIGHT + text_bytes
+        row[SEQUENCE] = self.documents
+        self.documents += 1
         self.weight += row[WEIGHT]
         self._rows.setdefault((kind, row["language"]), []).append(row)
         return text_bytes
@@ -122,7 +132,7 @@ class PartWriter:
             path.unlink(missing_ok=True)
             raise
         self._rows.clear()
-        self.weight = 0
+        self.weight = self.documents = 0
         return pieces
 
 
@@ -143,8 +153,8 @@ class ShardJob:
     number: int
     low: int
     high: int
-    pieces: list[tuple[str, int, int]]
-    """(path of the part, row group, prefix weight of the stream before it)."""
+    pieces: list[tuple[str, int | None, int | None, int]]
+    """(path of the part, row group, row group with documents moved here, prefix weight before it)."""
     weight: int
     """Bytes to be written, about."""
 
@@ -166,7 +176,7 @@ def plan_shards(pieces: Iterable[tuple[str, Piece]], max_text_bytes: int) -> lis
         streams.setdefault((piece.shard_kind, piece.language), []).append((path, piece))
     jobs = []
     for (kind, language), members in sorted(streams.items()):
-        by_number: dict[int, list[tuple[str, int, int]]] = {}
+        by_number: dict[int, list[tuple[str, int | None, int | None, int]]] = {}
         weights: dict[int, int] = {}
         prefix = 0
         for path, piece in members:
@@ -174,7 +184,7 @@ def plan_shards(pieces: Iterable[tuple[str, Piece]], max_text_bytes: int) -> lis
             last = prefix + piece.weight - 1
             for number in range(prefix // max_text_bytes, last // max_text_bytes + 1):
                 low, high = number * max_text_bytes, (number + 1) * max_text_bytes
-                by_number.setdefault(number, []).append((path, piece.row_group, prefix))
+                by_number.setdefault(number, []).append((path, piece.row_group, piece.moved, prefix))
                 overlap = min(prefix + piece.weight, high) - max(prefix, low)
                 weights[number] = weights.get(number, 0) + overlap
             prefix += piece.weight
@@ -252,19 +262,39 @@ def write_documents(
 def _job_tables(job: ShardJob, schema: "pa.Schema") -> Iterator["pa.Table"]:
     import numpy as np
     import pyarrow as pa
+
+    for path, row_group, moved, prefix in job.pieces:
+        start = prefix
+        for table in _piece_tables(path, row_group, moved, [*schema.names, WEIGHT, SEQUENCE]):
+            weights = table.column(WEIGHT).to_numpy()
+            starts = start + np.concatenate(([0], np.cumsum(weights)[:-1]))
+            start += int(weights.sum())
+            mask = (starts >= job.low) & (starts < job.high)
+            if mask.any():
+                yield table.filter(pa.array(mask))
+
+
+def _piece_tables(path: str, row_group: int | None, moved: int | None, names: list[str]) -> Iterator["pa.Table"]:
+    """The rows of a piece in canonical order: what deduplication has removed is not among the kept, and
+    stands in its place among the rejected."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [*schema.names, WEIGHT]
-    for path, row_group, prefix in job.pieces:
-        with pq.ParquetFile(path, pre_buffer=False) as part:
-            start = prefix
-            for batch in part.iter_batches(batch_size=256, row_groups=[row_group], columns=names):
-                weights = batch.column(WEIGHT).to_numpy(zero_copy_only=False)
-                starts = start + np.concatenate(([0], np.cumsum(weights)[:-1]))
-                start += int(weights.sum())
-                mask = (starts >= job.low) & (starts < job.high)
-                if mask.any():
-                    yield pa.Table.from_batches([batch]).filter(pa.array(mask))
+    from curation.dedup.moves import moved_rows, staying_rows, with_moved
+
+    with pq.ParquetFile(path, pre_buffer=False) as part:
+
+        def read(group: int | None) -> Iterator[pa.Table]:
+            if group is not None:
+                for batch in part.iter_batches(batch_size=256, row_groups=[group], columns=names):
+                    yield pa.Table.from_batches([batch])
+
+        if moved is not None:
+            yield with_moved(read(row_group), moved_rows(path, read(moved)))
+        elif "step" in names:
+            yield from read(row_group)
+        else:
+            yield from staying_rows(path, read(row_group))
 
 
 def _row_groups(tables: Iterable["pa.Table"]) -> Iterator["pa.Table"]:

@@ -168,6 +168,7 @@ class ReadShards(PipelineStep):
             text = row.pop("text") or ""
             step, reason = row.pop("step", None), row.pop("reason", None)
             row |= {"_position": position, "_damage": False, "_code": None}
+            row |= {"duplicate_of": None, "jaccard": None, "cluster_size": None}
             document = Document(text=text, id=row.pop("id"), metadata=row)
             if step in FINAL_STEPS:
                 reject(document, step, reason)

@@ -10,10 +10,12 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from curation.config import CurationConfig
+from curation.dedup.moves import sketch_path
+from curation.dedup.sketch import Sketches
 from curation.filters import build_filters
 from curation.plan import RunFolder
 from curation.records import write_durably
-from curation.shards import PartWriter
+from curation.shards import ROW_WEIGHT, PartWriter
 from curation.steps.common import Position, StopRequested
 from curation.steps.read import ReadRecords, ReadShards
 
@@ -42,6 +44,7 @@ class WriteParts(PipelineStep):
         self.folder, self.reader, self.stopping = folder, reader, stopping
         self.scores = {each.name: each.scores for each in build_filters(config.filters)}
         self.writer = PartWriter(self.scores)
+        self.sketches = Sketches(config.dedup.near) if config.dedup.enabled else None
         # After a death commit sooner, so that even a worker that is killed again and again gets on.
         self.commit_seconds = COMMIT_SECONDS / 2**deaths
         self._clear()
@@ -90,7 +93,12 @@ class WriteParts(PipelineStep):
         if stored:
             row = {name: value for name, value in meta.items() if not name.startswith("_")}
             row |= {"id": document.id, "text": document.text}
+            sketched = self.sketches is not None and "step" not in meta
+            row["cluster_size"] = 1 if sketched else None
+            sequence = self.writer.documents
             text_bytes = self.writer.add("rejected" if "step" in meta else "kept", row)
+            if self.sketches is not None and sketched:
+                self.sketches.add(document, sequence, ROW_WEIGHT + text_bytes)
         else:
             self.unstored[raw_file_id] = self.unstored.get(raw_file_id, 0) + 1
         if "step" in meta:
@@ -100,7 +108,12 @@ class WriteParts(PipelineStep):
 
     def _commit(self, path: Path) -> None:
         pieces = self.writer.write(path)
+        sketches = 0
+        if self.sketches is not None:
+            row_groups = {each.language: each.row_group or 0 for each in pieces if each.shard_kind == "kept"}
+            sketches = self.sketches.save(sketch_path(path), row_groups)
         manifest = {
+            "sketches": sketches,
             "after": self.after,
             "read": self.reader.counts,
             "unstored": self.unstored,
