@@ -10,7 +10,7 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from curation.config import CurationConfig
-from curation.filters import build_filters
+from curation.filters import score_columns
 from curation.plan import RunFolder
 from curation.records import write_durably
 from curation.shards import PartWriter
@@ -40,7 +40,7 @@ class WriteParts(PipelineStep):
     ) -> None:
         super().__init__()
         self.folder, self.reader, self.stopping = folder, reader, stopping
-        self.scores = {each.name: each.scores for each in build_filters(config.filters)}
+        self.scores = score_columns(config.filters)
         self.writer = PartWriter(self.scores)
         # After a death commit sooner, so that even a worker that is killed again and again gets on.
         self.commit_seconds = COMMIT_SECONDS / 2**deaths
