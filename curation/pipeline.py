@@ -14,6 +14,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from curation.config import CurationConfig
 from curation.deduplicate import STAGE, FindDuplicates
+from curation.filters import score_columns
 from curation.journal import Journal
 from curation.plan import RunFolder
 from curation.shards import ShardJob, save_facts, write_shard
@@ -70,9 +71,7 @@ class WriteShards(PipelineStep):
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Write shard after shard; raises StopRequested between two when told to stop."""
-        from curation.filters import build_filters
-
-        scores = {each.name: each.scores for each in build_filters(self.config.filters)}
+        scores = score_columns(self.config.filters)
         for number, raw in enumerate(self.folder.load(f"shards/{rank:05d}")):
             job = ShardJob(**raw)
             facts_path = self.folder.facts(job.name)
@@ -101,7 +100,7 @@ def build(
     if stage.startswith(STAGE):
         return [FindDuplicates(folder, config, stage, journal, stopping)]
     take_down = TakeDown(Tombstones(tuple(map(tuple, folder.load("tombstones")))))
-    decide = ScoreAndDecide(config)
+    decide = ScoreAndDecide(config, folder.workspace.cache, folder.load("prepared") or {})
     if folder.load_task(rank).shards:
         reader: ReadRecords | ReadShards = ReadShards(folder, journal)
         writer = WriteParts(folder, config, reader, stopping, deaths)

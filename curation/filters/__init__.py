@@ -3,6 +3,17 @@
 A filter is one file with one frozen dataclass: its fields are its thresholds, each with a docstring
 that says where it comes from. Scoring and deciding are apart, so that scores stay for later thresholds
 and for review, and every filter scores every document, even one that another filter removes.
+
+A filter that needs more than its options (files that they name) has two further methods, and scores only after
+``open``; whoever wants names and score columns alone needs neither:
+
+- ``prepare(cache: Path) -> dict[str, str]``: in the main process, before the run is recorded: makes what workers
+  share in the folder ``cache`` of the workspace, and returns what it depends on, name -> sha256. That is recorded
+  with the run and is part of what the run is.
+- ``open(cache: Path, prepared: Mapping[str, str]) -> Self``: in each worker: this filter, ready to score.
+
+Further class facts, where the defaults do not fit: ``column`` (of its scores in the shards, its name if absent) and
+``reuse_scores = False`` (scores of a parent run are never taken over).
 """
 
 import importlib
@@ -10,6 +21,7 @@ import inspect
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from datatrove.data import Document
@@ -24,7 +36,7 @@ class Filter(Protocol):
     """What a filter offers."""
 
     name: ClassVar[str]
-    """Its name in configurations, the step in the accounts, and its column in the shards."""
+    """Its name in configurations, the step in the accounts, and its column in the shards (but see ``column``)."""
     scores: ClassVar[Mapping[str, type]]
     """Name -> type (int, float, bool, str) of each score that it leaves."""
     keeps: ClassVar[tuple[str, ...]]
@@ -64,6 +76,36 @@ def build_filters(options: Mapping[str, Mapping[str, Any] | None]) -> list[Any]:
             raise unknown_name("filter", name, registry())
         filters.append(_build(cls, values or {}))
     return filters
+
+
+def column(each: Any) -> str:
+    """The column of a filter's scores, for a filter or its class."""
+    return getattr(each, "column", None) or str(each.name)
+
+
+def score_columns(options: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Mapping[str, type]]:
+    """Column -> its scores and their types, for the filters of a configuration."""
+    return {column(each): each.scores for each in build_filters(options)}
+
+
+def prepare_filters(options: Mapping[str, Mapping[str, Any] | None], cache: Path) -> dict[str, dict[str, str]]:
+    """Make ready what filters need beside their options; returns filter -> name -> sha256 for those that need any.
+
+    Raises:
+        UserError: a file that an option names is missing or damaged.
+    """
+    found = {each.name: each.prepare(cache) for each in build_filters(options) if hasattr(each, "prepare")}
+    return {name: facts for name, facts in found.items() if facts}
+
+
+def open_filters(
+    options: Mapping[str, Mapping[str, Any] | None], cache: Path, prepared: Mapping[str, Mapping[str, str]]
+) -> list[Any]:
+    """The filters of a configuration, ready to score, with what ``prepare_filters`` returned."""
+    return [
+        each.open(cache, prepared.get(each.name, {})) if hasattr(each, "open") else each
+        for each in build_filters(options)
+    ]
 
 
 def _build(cls: type[Any], values: Mapping[str, Any]) -> Any:

@@ -1,10 +1,13 @@
 """Between reader and writer: text, language, take-downs, scores and decisions."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from curation.config import CurationConfig
-from curation.filters import build_filters
+from curation.filters import column, open_filters
 from curation.sources.content import is_blank
 from curation.steps.common import decided, quarantine, reject
 from curation.tombstones import Tombstones
@@ -104,10 +107,10 @@ class ScoreAndDecide(PipelineStep):
     type = "filter"
     name = "filters"
 
-    def __init__(self, config: CurationConfig) -> None:
+    def __init__(self, config: CurationConfig, cache: Path, prepared: Mapping[str, Mapping[str, str]]) -> None:
         super().__init__()
         self.config = config
-        self.filters = build_filters(config.filters)
+        self.filters = open_filters(config.filters, cache, prepared)
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Scores already there (from a parent run) are used as they are."""
@@ -122,9 +125,9 @@ class ScoreAndDecide(PipelineStep):
                 elif meta["language_score"] < self.config.language.threshold:
                     reject(document, "language", "low_score")
                 for each in self.filters:
-                    scores = meta.get(each.name)
+                    scores = meta.get(column(each)) if getattr(each, "reuse_scores", True) else None
                     if scores is None or scores.keys() != each.scores.keys():
-                        meta[each.name] = scores = each.score(document)
+                        meta[column(each)] = scores = each.score(document)
                     if (reason := each.reason(scores)) is not None:
                         reject(document, each.name, reason)
             yield document

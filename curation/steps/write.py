@@ -12,7 +12,7 @@ from datatrove.pipeline.base import PipelineStep
 from curation.config import CurationConfig
 from curation.dedup.moves import sketch_path
 from curation.dedup.sketch import Sketches
-from curation.filters import build_filters
+from curation.filters import score_columns
 from curation.plan import RunFolder
 from curation.records import write_durably
 from curation.shards import ROW_WEIGHT, PartWriter
@@ -42,7 +42,7 @@ class WriteParts(PipelineStep):
     ) -> None:
         super().__init__()
         self.folder, self.reader, self.stopping = folder, reader, stopping
-        self.scores = {each.name: each.scores for each in build_filters(config.filters)}
+        self.scores = score_columns(config.filters)
         self.writer = PartWriter(self.scores)
         self.sketches = Sketches(config.dedup.near) if config.dedup.enabled else None
         # After a death commit sooner, so that even a worker that is killed again and again gets on.
