@@ -26,6 +26,7 @@ from curation.executors import StopSignal, run_stage
 from curation.filters import prepare_filters, score_columns
 from curation.parents import add_parent, check_parent, parent_plan
 from curation.plan import RunFolder, plan_raw, save_shard_tasks
+from curation.preview import configuration, input_table
 from curation.processes import this_process
 from curation.progress import Progress, log
 from curation.provenance import code_version, package_versions
@@ -95,7 +96,7 @@ class Session:
     def run(self) -> int:
         """Do it. Returns the exit code; raises Interrupted, TaskFailed, UserError or OSError."""
         if self.request.dry_run:
-            return self._dry_run()
+            return self._preview()
         asked = self._resumed() if self.request.resume else self._new()
         folder = RunFolder(self.workspace, asked["run_id"])
         if self._done_before is not None:
@@ -368,24 +369,11 @@ class Session:
         )
         self.workspace.write([end], name=f"{self.run_id}-{self.attempt:04d}")
 
-    def _dry_run(self) -> int:
+    def _preview(self) -> int:
         """Print what would be done."""
-        import yaml
-
-        print(yaml.safe_dump(to_dict(self.config), sort_keys=False, allow_unicode=True))
+        print(configuration(self.config))
         if self.request.parent or self.request.resume:
             print(f"would work on run {self.request.parent or self.request.resume}")
-            return EXIT_DONE
-        identified = self._identify(self.request.inputs)
-        groups: dict[tuple[str, str], list[int]] = {}
-        for file in identified:
-            counts = groups.setdefault((file.format, file.compression), [0, 0])
-            counts[0] += 1
-            counts[1] += file.bytes
-        print(f"{'format':<12}{'compression':<14}{'files':>10}{'bytes':>18}")
-        for (name, compression), (count, size) in sorted(groups.items()):
-            print(f"{name:<12}{compression or '-':<14}{count:>10,}{size:>18,}")
-        readable = [file for file in identified if file.copy_of is None]
-        tasks = plan_raw(readable, self.config.read, self.request.limit)
-        print(f"{len(identified)} files, {len(identified) - len(readable)} of them copies, in {len(tasks)} tasks")
+        else:
+            print(input_table(self._identify(self.request.inputs), self.config, self.request.limit))
         return EXIT_DONE

@@ -4,12 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from curation.alarms import alarms
 from curation.catalog import open_catalog, rows
 from curation.catalog.query import run_config
+from curation.dedup.config import AlarmConfig
+from curation.dedup.decisions import REASONS, STEP
 from curation.records import Workspace
 
 STEP_ORDER = ("read", "extract", "takedown", "language")
-"""Steps in the order in which they act; filters follow in the order of the configuration."""
+"""Steps in the order in which they act; filters follow in the order of the configuration, then ``dedup``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,16 @@ def waterfall(
         rejected: (step, reason, records).
         filters: names of the filters as configured.
     """
-    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters])}
+    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters, STEP])}
+    within = {reason: rank for rank, reason in enumerate(REASONS)}
     gone: list[tuple[Literal["quarantined", "rejected"], str, str, int]] = [
         ("quarantined", "quarantined", reason, records) for reason, records in sorted(quarantined)
     ]
     gone += [
         ("rejected", step, reason, records)
-        for step, reason, records in sorted(rejected, key=lambda r: (order.get(r[0], len(order)), r[:2]))
+        for step, reason, records in sorted(
+            rejected, key=lambda r: (order.get(r[0], len(order)), r[0], within.get(r[1], -1), r[1])
+        )
     ]
     left = raw
     levels = [Level("raw", "raw records", "", raw, raw)]
@@ -95,8 +101,11 @@ def summary(workspace: Workspace, run_id: str) -> str:
         [(row["step"], row["reason"], row["n"]) for row in rejected],
         list(config["curation"]["filters"]),
     )
+    warnings = alarms(workspace, run_id, AlarmConfig(**config["curation"].get("dedup", {}).get("alarm", {})))
     return (
-        f"{as_table(steps)}\n\n{kept['n']:,} documents, {kept['size'] / 1e6:,.1f} MB of text in "
+        f"{as_table(steps)}\n\n"
+        + "".join(f"alarm: {line}\n" for line in warnings)
+        + f"{kept['n']:,} documents, {kept['size'] / 1e6:,.1f} MB of text in "
         f"{kept['shards']} shards: {workspace.shards / run_id}\nrun {run_id}\n\n"
         f"next: python -m curation.dataset create NAME --run {run_id} --workspace {workspace.root}"
     )
