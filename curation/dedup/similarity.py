@@ -14,6 +14,7 @@ Array = np.ndarray[Any, Any]
 
 SIGNATURE_SEED = 1
 _BAND_SALT = 0xA0761D6478BD642F
+_AT_ONCE = 2048
 
 
 def shingles(normal_W: Array, ngram: int) -> Array:
@@ -41,12 +42,13 @@ def signatures(shingles_F: Array, offsets: Array, hashes: int) -> Array:
     """
     from rensa import RMinHash
 
-    if len(offsets) < 2:
-        return np.empty((0, hashes), dtype=np.uint32)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        shingles_F.astype(np.uint64), offsets.astype(np.uint64), hashes, SIGNATURE_SEED
-    )
-    return np.array(matrix.to_rows(), dtype=np.uint32).reshape(-1, hashes)
+    signature_NK = np.empty((len(offsets) - 1, hashes), dtype=np.uint32)
+    for low in range(0, len(signature_NK), _AT_ONCE):  # rensa hands its numbers over as Python objects
+        bounds = offsets[low : low + _AT_ONCE + 1].astype(np.uint64)
+        values = shingles_F[int(bounds[0]) : int(bounds[-1])].astype(np.uint64)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(values, bounds - bounds[0], hashes, SIGNATURE_SEED)
+        signature_NK[low : low + _AT_ONCE] = np.array(matrix.to_rows(), dtype=np.uint32)
+    return signature_NK
 
 
 def band_keys(signatures_NK: Array, bands: int, rows: int) -> Array:
