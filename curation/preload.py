@@ -5,12 +5,15 @@ lazy tables and patterns are made, and that memory is shared. Nothing else impor
 start a thread: threads do not survive a fork.
 """
 
+import duckdb
 import fasttext
 import jsonargparse
 import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
+import rensa
 import resiliparse.extract.html2text
+import safetensors.numpy
 import trafilatura
 
 import curation.pipeline
@@ -23,6 +26,7 @@ from curation.language import Identifier, LanguageConfig
 
 LOADED = (
     *(fasttext, jsonargparse, pyarrow.compute, pyarrow.parquet, resiliparse.extract.html2text, trafilatura),
+    *(duckdb, rensa, safetensors.numpy),
     *(curation.pipeline, curation.sources.content, curation.sources.read),
 )
 
