@@ -23,6 +23,7 @@ from curation.errors import UserError
 from curation.extract import ExtractConfig, extract
 from curation.filters import build_filters, registry
 from curation.language import Identifier, LanguageConfig
+from curation.words import Words
 
 LOADED = (
     *(fasttext, jsonargparse, pyarrow.compute, pyarrow.parquet, resiliparse.extract.html2text, trafilatura),
@@ -41,6 +42,7 @@ def warm() -> None:
     for extractor in ("precise", "fast"):
         extract(_PAGE, url="http://a.example/", config=ExtractConfig(extractor=extractor), crawled_at=None)
     build_filters(dict.fromkeys(registry()))
+    assert len(Words("A page, with “quotes”.", "eng_Latn"))
     pyarrow.Table.from_pylist([{"text": "a"}])  # looks for pandas, which takes a while where it is installed
     try:
         Identifier(LanguageConfig()).identify("A sentence.")

@@ -23,7 +23,7 @@ Tokens = tuple[str, ...]
 # ---- patterns: spaCy's classes, in Unicode's own terms --------------------------------------------
 
 _MARKS = r",:;!?¿؟¡()\[\]{}<>_#*&。？！，、；：～·।،۔؛٪"
-_QUOTES = r"'\"”“`‘´’‚„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧"
+_QUOTES = r"'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧"
 _CURRENCY = r"US\$|C\$|A\$|[$£€¥฿₽﷼₠-₿]"
 _UNITS = "|".join(
     sorted(

@@ -28,7 +28,7 @@ BLOCK_CHARACTERS = 2**18
 """How much of a text is split at a time, which bounds the memory of what is not yet in arrays. A text is cut at
 white space, a chunk longer than this wherever that is."""
 TABLE_WORDS = 2**17
-"""Words in a table above which it is emptied after a block. There is a table for each of seven kinds of languages."""
+"""Words in a table above which it is emptied after a block: 25 MB. Each kind of language has one, seven at most."""
 LONGEST_KEPT = 64
 """Characters of a chunk above which it is not kept: it will not come again."""
 
@@ -131,17 +131,22 @@ def word_hash(word: str) -> int:
     return xxhash.xxh3_64_intdigest(word.encode("utf-8", "surrogatepass")) or 1
 
 
-_last: Words | None = None
+_last = Words("", "und")
 
 
 def words_of(document: Document) -> Words:
     """The words of a document, split at the first call: filters and MinHash ask one after the other, so the
     words of the last text are remembered (by identity, which holding the text makes safe)."""
-    global _last
     language = document.metadata.get("language") or "und"
-    if _last is None or _last.text is not document.text or _last.language != language:
-        _last = Words(document.text, language)
+    if _last.text is not document.text or _last.language != language:
+        use_words(Words(document.text, language))
     return _last
+
+
+def use_words(words: Words) -> None:
+    """Make these the words of their text (the same object, not an equal one) until another text is asked about."""
+    global _last
+    _last = words
 
 
 # ---- n-grams --------------------------------------------------------------------------------------
@@ -235,7 +240,8 @@ class _Table:
         total = int(ends[-1]) if len(ends) else 0
         if total == len(chunks):
             return first  # one word each: a chunk has at least one
-        return np.arange(total) + np.repeat(first - ends + count, count)
+        rows_W: Array = np.arange(total) + np.repeat(first - ends + count, count)
+        return rows_W
 
     def _add(self, chunk: str) -> int:
         words = self._split(chunk)
@@ -254,12 +260,15 @@ class _Table:
             self._columns = _Columns(*(np.resize(column, room) for column in self._columns))
         new = slice(self._filled, size)
         columns = self._columns
-        columns.hashes[new] = list(map(word_hash, words))
+        hashes = list(map(word_hash, words))
+        columns.hashes[new] = hashes
         columns.lengths[new] = list(map(len, words))
         columns.symbol[new] = list(map(PUNCTUATION_SET.issuperset, words))
         columns.letter[new] = [word.isalpha() or any(map(str.isalpha, word)) for word in words]
-        forms = map(normal_form, words)
-        columns.normal[new] = [word_hash(form) if form else 0 for form in forms]
+        columns.normal[new] = [
+            (own if form == word else word_hash(form)) if form else 0
+            for form, word, own in zip(map(normal_form, words), words, hashes, strict=True)
+        ]
         self._filled = size
 
     def keep_small(self) -> None:
