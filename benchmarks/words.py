@@ -144,6 +144,8 @@ def decisions(texts: list[str]) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Print the tables and the JSON line."""
+    from curation.unspaced import unspaced_splitter
+
     pages = read_pages(Path(sys.argv[1]) if sys.argv[1:] else SHARED)
     rows = {language: compare(language, texts) for language, texts in sorted(pages.items(), key=lambda p: -len(p[1]))}
     print(f"{'':<10}{'':>6}{'':>9}{'CPU ms a page: cold':>20}{'warm':>8}{'datatrove':>11}{'x':>7}")
@@ -161,6 +163,8 @@ def main() -> None:
     warm = cpu_ms(lambda text: all_arrays(text, "eng_Latn"), [page] * 100, REPEATS)
     print(f"\nan English page of {len(page.split())} chunks: {warm:.3f} ms warm")
     by_filter = decisions(pages["eng_Latn"])
+    mislabelled = sum(unspaced_splitter(text, "eng_Latn") is not None for text in pages["eng_Latn"])
+    print(f"{mislabelled} of the pages in English are in scripts without spaces, one word a sentence to spaCy")
     print(f"\n{'filter':<22}{'pages':>6}{'alike':>7}   ours / spaCy's")
     for name, row in by_filter.items():
         print(f"{name:<22}{row['pages']:>6}{row['alike']:>7}   {row['differences'] or ''}")
