@@ -3,9 +3,9 @@
 The rules are those of spaCy's blank tokenizers (https://spacy.io/usage/linguistic-features#tokenization),
 because the thresholds of published filters were tuned on their words: marks come off both ends, one at a
 time; what is left is an exception (``don't``, ``Mr.``, ``:-)``), an address, or is cut at hyphens, slashes and
-the like between letters. (For Korean and Vietnamese datatrove takes morphemes and compounds instead, from models
-of 100 MB and more; ours are what stands between spaces.) The code is our own, because spaCy takes a second to load and 8 ms a page; the
-exceptions are those that spaCy lists (MIT licence).
+the like between letters. For Korean and Vietnamese datatrove takes morphemes and compounds instead, from models;
+ours are what stands between spaces. The code is our own, because spaCy takes a second to load and 8 ms a page;
+the exceptions are those that spaCy lists (MIT licence).
 """
 
 from collections import defaultdict
