@@ -6,11 +6,11 @@ The libraries are loaded at the first run that needs them (CPU ms on a 2 GHz cor
 =========== ============================================ ===== ====== ===================================
 script      splitter                                      load memory beside datatrove's tokenizer
 =========== ============================================ ===== ====== ===================================
-Han         rjieba (jieba's algorithm and dictionary)    100   32 MB  jieba: the same words, 12 times slower,
+Han         rjieba (jieba's algorithm and dictionary)    100   33 MB  jieba: the same words, 12 times slower,
                                                                       680 ms to load
-Han + kana  SudachiPy, shortest units, small dictionary   26   22 MB  the core dictionary (193 MB on disk, not
+Han + kana  SudachiPy, shortest units, small dictionary   27   36 MB  the core dictionary (193 MB on disk, not
                                                                       110): 99.8 % of words are the same
-Thai        PyThaiNLP's newmm, safe mode                 390   30 MB  the same
+Thai        PyThaiNLP's newmm, safe mode                 400   78 MB  the same
 Lao, Khmer, ICU's dictionaries                            10    5 MB  laonlp takes minutes for a repeated
 Burmese                                                               syllable; khmer-nltk brings scikit-learn
                                                                       and pyidaungsu is no longer kept
