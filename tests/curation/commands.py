@@ -16,6 +16,9 @@ from curation.records import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 
+NO_DEDUP = ("--dedup.url", "false", "--dedup.exact", "false", "--dedup.near.enabled", "false")
+"""For inputs whose documents are alike on purpose."""
+
 
 def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """The environment of commands: our code, one thread for numerical libraries."""

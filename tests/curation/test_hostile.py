@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from tests.curation import hostile
-from tests.curation.commands import ROOT, ask, check, command, start
+from tests.curation.commands import NO_DEDUP, ROOT, ask, check, command, start
 from tests.curation.hostile import Case, mark
 
-ANY_LANGUAGE = ("--config", "smoke", "--language.threshold", 0)
+ANY_LANGUAGE = ("--config", "smoke", "--language.threshold", 0, *NO_DEDUP)
 ALL_BAD = ("--read.max_bad_share", 1)
 MEGABYTE = 1 << 20
 MOST_MB = 1000

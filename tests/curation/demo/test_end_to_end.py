@@ -84,7 +84,7 @@ def test_what_is_no_document_is_rejected_with_its_reason(curated: Curated, path:
 )
 def test_what_can_be_read_in_damaged_pages_is_read(curated: Curated, path: str, words: str) -> None:
     document = curated.document(path)
-    assert "reason" not in document
+    assert document.get("step") in (None, "dedup")  # one repeats another page, bad bytes aside
     assert words in document["text"]
 
 
