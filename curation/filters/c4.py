@@ -25,7 +25,9 @@ class C4:
     name: ClassVar[str] = "c4"
     scores: ClassVar[Mapping[str, type]] = {"lorem_ipsum": int, "curly_brackets": int, "sentences": int}
     prose_only: ClassVar[bool] = True
-    keeps: ClassVar[tuple[str, ...]] = ("Mr. Hill grinds corn. It rains! Why not? We wait, e.g. for the sun. Then we go.",)
+    keeps: ClassVar[tuple[str, ...]] = (
+        "Mr. Hill grinds corn. It rains! Why not? We wait, e.g. for the sun. Then we go.",
+    )
     rejects: ClassVar[Mapping[str, str]] = {
         "Welcome. This is us. Lorem Ipsum dolor. Sit amet. More text will come.": "lorem_ipsum",
         "We grind. We bake. We eat. We sleep. if (corn) { grind(corn) }": "curly_bracket",
@@ -66,8 +68,8 @@ _END, _ANY_END = (
 """Marks that end a sentence, what closes behind them, and what else is before the next word or the line's end.
 What they take they never give back, which keeps them linear; the second pattern is five times slower."""
 _NOT_FULL_STOP = re.compile(
-    r"(?:^|[^\w.])(?:\w|[A-Z]|(?:\w\.)+\w|Adm|Apr|Aug|Bros|Co|Corp|Dec|Dr|Feb|Gen|Gov|Inc|Jan|Jr|Jul|Jun|Ltd|Mar|Messrs"
-    r"|Mr|Mrs|Ms|Mt|Nov|Oct|Ph\.D|Prof|Rep|Rev|Sen|Sept?|St|vs|co)\Z"
+    r"(?:^|[^\w.])(?:(?:[^\W\d_]\.)*[^\W\d_]|Adm|Apr|Aug|Bros|Co|Corp|Dec|Dr|Feb|Gen|Gov|Inc|Jan|Jr|Jul|Jun|Ltd|Mar"
+    r"|Messrs|Mr|Mrs|Ms|Mt|Nov|Oct|Ph\.D|Prof|Rep|Rev|Sen|Sept?|St|vs|co)\Z"
 )
 """What a full stop does not end a sentence behind: initials and abbreviations, those of spaCy's English."""
 
@@ -84,12 +86,14 @@ def count_sentences(text: str, lines: int) -> int:
     count = lines
     end = _END if text.isascii() or _OTHER_MARKS.isdisjoint(text) else _ANY_END
     for match in end.finditer(text):
-        if text[match.end() : match.end() + 1] in ("", "\n"):
+        following = text[match.end() : match.end() + 1]
+        if following in ("", "\n"):
             continue
         marks, _, space = match.groups()
         if marks == ".":
             start = match.start()
-            count += bool(space) and not _NOT_FULL_STOP.search(text, max(0, start - 12), start)
-        elif marks.strip("."):
+            glued = following.isupper() and text[max(0, start - 1) : start].islower()  # "... the end.The next ..."
+            count += bool(space or glued) and not _NOT_FULL_STOP.search(text, max(0, start - 12), start)
+        elif marks.strip("."):  # not for ellipses
             count += bool(space) or marks[-1] not in "!?."
     return count

@@ -162,9 +162,9 @@ def _read_again(
     """Characters of the repeated n-grams, read as ``ngram_characters`` says; ``places`` hold them all."""
     if not len(places):
         return 0
-    behind = memoryview(np.searchsorted(places, places + n))
-    sizes = memoryview(ends_W[places + n] - ends_W[places])
-    members = memoryview(group)
+    behind = np.searchsorted(places, places + n).data  # memory views give Python numbers, and copy nothing
+    sizes = (ends_W[places + n] - ends_W[places]).data
+    members = group.data
     seen = bytearray(groups)
     characters = at = 0
     while at < len(members):
