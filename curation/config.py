@@ -13,6 +13,7 @@ from curation.dedup.config import DedupConfig
 from curation.errors import UserError, unknown_name
 from curation.extract import ExtractConfig
 from curation.language import LanguageConfig
+from curation.lines import LinesConfig
 from curation.sources.read import ReadConfig
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class ExecutionConfig:
             raise UserError(f"execution.workers: {self.workers} is negative")
 
 
+def _web_filters() -> dict[str, dict[str, Any]]:
+    """Filters of web pages, in the order of FineWeb's recipe."""
+    return {name: {} for name in ("gopher_repetition", "gopher_quality", "c4", "fineweb", "length")}
+
+
 @dataclass(frozen=True)
 class CurationConfig:
     """Everything that decides what a run makes of its input."""
@@ -71,9 +77,11 @@ class CurationConfig:
     """Reading raw files."""
     extract: ExtractConfig = field(default_factory=ExtractConfig)
     """HTML to text."""
+    lines: LinesConfig = field(default_factory=LinesConfig)
+    """Removing lines from the text of web pages."""
     language: LanguageConfig = field(default_factory=LanguageConfig)
     """Language identification and which languages are kept."""
-    filters: dict[str, dict[str, Any]] = field(default_factory=lambda: {"length": {}})
+    filters: dict[str, dict[str, Any]] = field(default_factory=_web_filters)
     """Filter name -> its options, in the order in which they decide; the first to object gives the reason."""
     dedup: DedupConfig = field(default_factory=DedupConfig)
     """Removing duplicates among what the filters keep, and of what the workspace holds."""
@@ -91,7 +99,7 @@ def instantiate(parser: "ArgumentParser", options: Any) -> CurationConfig:
     """The configuration out of parsed options.
 
     Raises:
-        UserError: a value left empty in YAML, which is null and which no field can be.
+        UserError: a value left empty in YAML, which is null and which no field can be (but options of filters).
     """
     names = [each.name for each in dataclasses.fields(CurationConfig)]
     plain = options.as_dict()
@@ -106,7 +114,7 @@ def _leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
     for key, value in plain.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
-        elif not (prefix == "filters." and value is None):
+        elif not (prefix.startswith("filters.") and value is None):
             yield f"{prefix}{key}", value
 
 
@@ -117,8 +125,8 @@ def to_dict(config: CurationConfig) -> dict[str, Any]:
 
 
 def identity(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that decides the result: all but ``execution``."""
-    return {key: value for key, value in plain.items() if key != "execution"}
+    """The part of a configuration that decides the result: all but ``execution``, and the order of filters."""
+    return {key: value for key, value in plain.items() if key != "execution"} | {"filter_order": [*plain["filters"]]}
 
 
 def config_hash(plain: Mapping[str, Any]) -> str:

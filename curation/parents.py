@@ -19,8 +19,8 @@ def check_parent(workspace: Workspace, parent: str, config: CurationConfig) -> N
     if status != "done":
         raise UserError(f"--from {parent}: that run is {status}; only a finished run has all its documents")
     new = to_dict(config)
-    fixed = ("read", "extract")
-    changed = differences({key: before[key] for key in fixed}, {key: new[key] for key in fixed})
+    fixed = ("read", "extract", "lines")
+    changed = differences({key: before.get(key) for key in fixed}, {key: new[key] for key in fixed})
     for name in ("model", "prefix_characters"):
         if before["language"][name] != new["language"][name]:
             changed.append(f"language.{name}: {before['language'][name]!r} -> {new['language'][name]!r}")
@@ -47,6 +47,13 @@ def parent_plan(workspace: Workspace, parent: str) -> tuple[list[dict[str, Any]]
         sources.setdefault(row["path"], {})[row["raw_file_id"]] = row["documents"]
         weights[row["raw_file_id"]] = weights.get(row["raw_file_id"], 0) + 8192 * row["documents"]
     return files, plan_parent(sorted(sources.items()), weights)
+
+
+def parent_filters(workspace: Workspace, parent: str) -> dict[str, Any]:
+    """The filters of the parent: name -> options."""
+    with open_catalog(workspace) as connection:
+        found: dict[str, Any] = run_config(connection, parent)["curation"]["filters"]
+    return found
 
 
 def add_parent(workspace: Workspace, tally: Tally, parent: str) -> None:

@@ -1,7 +1,7 @@
 """Configuration -> datatrove steps, and the one function that a worker runs, whatever the executor.
 
-Stages: ``extract`` (read, extract, identify, score, decide, commit parts and sketches), ``dedup`` (compare the
-sketches, decide; one stage, or one for each phase) and ``shards`` (parts in canonical order -> sorted shards).
+Stages: ``extract`` (read, extract, clean, identify, score, decide, commit parts and sketches), ``dedup`` (compare
+the sketches, decide; one stage, or one for each phase) and ``shards`` (parts in canonical order -> sorted shards).
 All are datatrove pipelines over the tasks of a ``RunFolder``.
 """
 
@@ -18,7 +18,7 @@ from curation.filters import score_columns
 from curation.journal import Journal
 from curation.plan import RunFolder
 from curation.shards import ShardJob, save_facts, write_shard
-from curation.steps.annotate import Extract, IdentifyLanguage, ScoreAndDecide, TakeDown
+from curation.steps.annotate import CleanLines, Extract, IdentifyLanguage, ScoreAndDecide, TakeDown
 from curation.steps.common import StopRequested
 from curation.steps.read import Poison, ReadRecords, ReadShards
 from curation.steps.write import WriteParts
@@ -100,14 +100,16 @@ def build(
     if stage.startswith(STAGE):
         return [FindDuplicates(folder, config, stage, journal, stopping)]
     take_down = TakeDown(Tombstones(tuple(map(tuple, folder.load("tombstones")))))
-    decide = ScoreAndDecide(config, folder.workspace.cache, folder.load("prepared") or {})
+    stale = folder.load("stale_scores") or ()
+    decide = ScoreAndDecide(config, folder.workspace.cache, folder.load("prepared") or {}, stale)
     if folder.load_task(rank).shards:
         reader: ReadRecords | ReadShards = ReadShards(folder, journal)
         writer = WriteParts(folder, config, reader, stopping, deaths)
         return [reader, take_down, decide, writer]
     reader = ReadRecords(folder, config, journal, load_poison(folder, rank))
     writer = WriteParts(folder, config, reader, stopping, deaths)
-    return [reader, Extract(config), IdentifyLanguage(config), take_down, decide, writer]
+    make_text: list[PipelineStep] = [Extract(config), CleanLines(config), IdentifyLanguage(config)]
+    return [reader, *make_text, take_down, decide, writer]
 
 
 def run_task(folder: RunFolder, stage: str, config: CurationConfig, tasks: int, rank: int, deaths: int = 0) -> None:

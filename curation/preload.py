@@ -15,6 +15,7 @@ import rensa
 import resiliparse.extract.html2text
 import safetensors.numpy
 import trafilatura
+from datatrove.data import Document
 
 import curation.pipeline
 import curation.sources.content
@@ -23,7 +24,6 @@ from curation.errors import UserError
 from curation.extract import ExtractConfig, extract
 from curation.filters import build_filters, registry
 from curation.language import Identifier, LanguageConfig
-from curation.words import Words
 
 LOADED = (
     *(fasttext, jsonargparse, pyarrow.compute, pyarrow.parquet, resiliparse.extract.html2text, trafilatura),
@@ -41,8 +41,8 @@ def warm() -> None:
     """Take each step once."""
     for extractor in ("precise", "fast"):
         extract(_PAGE, url="http://a.example/", config=ExtractConfig(extractor=extractor), crawled_at=None)
-    build_filters(dict.fromkeys(registry()))
-    assert len(Words("A page, with “quotes”.", "eng_Latn"))
+    for each in build_filters(dict.fromkeys(registry())):
+        each.score(Document(text="A page, with “quotes”.", id="", metadata={"language": "eng_Latn"}))
     pyarrow.Table.from_pylist([{"text": "a"}])  # looks for pandas, which takes a while where it is installed
     try:
         Identifier(LanguageConfig()).identify("A sentence.")

@@ -23,8 +23,8 @@ from curation.dedup.phases import Limits
 from curation.deduplicate import committed_parts, decided_manifest, held_by, plan_stages
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError, unknown_name
 from curation.executors import StopSignal, run_stage
-from curation.filters import prepare_filters, score_columns
-from curation.parents import add_parent, check_parent, parent_plan
+from curation.filters import prepare_filters, score_columns, stale_scores
+from curation.parents import add_parent, check_parent, parent_filters, parent_plan
 from curation.plan import RunFolder, plan_raw, save_shard_tasks
 from curation.preview import configuration, input_table
 from curation.processes import this_process
@@ -165,7 +165,7 @@ class Session:
             run_id=new_ulid(),
             run_kind="curate",
             parent_run_id=parent,
-            config=json.dumps(asked, sort_keys=True),
+            config=json.dumps(asked),  # the order of filters is part of it
             config_hash=config_hash({**asked["curation"], **({"prepared": prepared} if prepared else {})}),
             git_commit=commit,
             git_dirty=dirty,
@@ -267,6 +267,8 @@ class Session:
         folder.save("prepared", asked.get("prepared", {}))
         if asked["parent"] is not None:
             files, tasks = parent_plan(self.workspace, asked["parent"])
+            old = parent_filters(self.workspace, asked["parent"])
+            folder.save("stale_scores", stale_scores(old, self.config.filters))
         else:
             identified = self._identify(asked["inputs"])
             files = [dataclasses.asdict(file) for file in identified]

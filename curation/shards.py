@@ -59,6 +59,7 @@ def document_schema(scores: Mapping[str, Mapping[str, type]], kind: Kind) -> "pa
         ("date", pa.string()),
         ("language", pa.string()),
         ("language_score", pa.float64()),
+        ("lines_removed", pa.int64()),
         ("duplicate_of", pa.string()),
         ("jaccard", pa.float64()),
         ("cluster_size", pa.int64()),

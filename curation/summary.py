@@ -11,7 +11,7 @@ from curation.dedup.config import AlarmConfig
 from curation.dedup.decisions import REASONS, STEP
 from curation.records import Workspace
 
-STEP_ORDER = ("read", "extract", "takedown", "language")
+STEP_ORDER = ("read", "extract", "lines", "takedown", "language")
 """Steps in the order in which they act; filters follow in the order of the configuration, then ``dedup``."""
 
 
@@ -63,13 +63,14 @@ def waterfall(
 def as_table(levels: Sequence[Level]) -> str:
     """A waterfall for a terminal."""
     raw = levels[0].records
+    steps = max(14, 2 + max(len(level.step) for level in levels))
     wide = max(len(level.reason) for level in levels)
-    lines = [f"{'step':<14}{'reason':<{wide}}{'records':>14}{'share':>10}{'left':>14}"]
+    lines = [f"{'step':<{steps}}{'reason':<{wide}}{'records':>14}{'share':>10}{'left':>14}"]
     for level in levels:
         sign = "" if level.kind in ("raw", "kept") else "-"
         share = f"{100 * level.records / raw:.1f} %" if raw else "-"
         records = f"{sign}{level.records:,}"
-        lines.append(f"{level.step:<14}{level.reason:<{wide}}{records:>14}{share:>10}{level.left:>14,}")
+        lines.append(f"{level.step:<{steps}}{level.reason:<{wide}}{records:>14}{share:>10}{level.left:>14,}")
     return "\n".join(lines)
 
 

@@ -22,7 +22,8 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from types import NoneType
+from typing import Any, ClassVar, Protocol, get_args, get_type_hints, runtime_checkable
 
 from datatrove.data import Document
 
@@ -33,14 +34,21 @@ Scores = dict[str, Any]
 
 @runtime_checkable
 class Filter(Protocol):
-    """What a filter offers."""
+    """What a filter offers. Two more facts are optional:
+
+    - ``prose_only: ClassVar[bool]``: its rules make no sense for source code, which it scores but never
+      rejects (default False);
+    - ``scored_with: ClassVar[tuple[str, ...]]``: its options on which scores depend, not decisions alone; scores
+      of an earlier run are used again only if these are the same (default none).
+    """
 
     name: ClassVar[str]
     """Its name in configurations, the step in the accounts, and its column in the shards (but see ``column``)."""
     scores: ClassVar[Mapping[str, type]]
-    """Name -> type (int, float, bool, str) of each score that it leaves."""
+    """Name -> type (int, float, bool, str) of each score that it leaves. A filter scores every document, and
+    whatever an option decides is left out of the scores: else ``scored_with`` must name that option."""
     keeps: ClassVar[tuple[str, ...]]
-    """Sample texts that the default thresholds keep; the contract test runs them."""
+    """Sample texts, in English, that the default thresholds keep; the contract test runs them."""
     rejects: ClassVar[Mapping[str, str]]
     """Sample text -> the reason for which the default thresholds reject it."""
 
@@ -114,10 +122,31 @@ def _build(cls: type[Any], values: Mapping[str, Any]) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls)
     valid = [action.dest for action in parser._actions if action.dest not in ("help", "config")]
-    for key in values:
+    types = get_type_hints(cls)
+    for key, value in values.items():
         if key not in valid:
             raise unknown_name(f"option of filter {cls.name!r}", key, valid)
+        if value is None and NoneType not in get_args(types[key]):
+            raise UserError(f"filters.{cls.name}.{key}: has no value; give one, or leave the line out")
     try:
         return cls(**parser.parse_object(dict(values)).as_dict())
     except (ArgumentError, TypeError, ValueError) as error:
         raise UserError(f"filters.{cls.name}: {error}") from error
+
+
+def stale_scores(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Filters of a new configuration whose scores differ from those that an old one gave, since an option
+    that ``scored_with`` names differs.
+
+    Args:
+        old, new: filter name -> options, as in ``CurationConfig.filters``.
+    """
+    stale = []
+    for name, options in new.items():
+        depends = getattr(registry().get(name), "scored_with", ())
+        if not depends or name not in old:
+            continue
+        (before,), (after,) = build_filters({name: old[name]}), build_filters({name: options})
+        if any(getattr(before, option) != getattr(after, option) for option in depends):
+            stale.append(name)
+    return stale

@@ -1,7 +1,8 @@
 """Between reader and writer: text, language, take-downs, scores and decisions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
@@ -50,6 +51,39 @@ class Extract(PipelineStep):
             if not decided(document) and is_blank(document.text):
                 reject(document, "extract", "no_text")
             yield document
+
+
+class CleanLines(PipelineStep):
+    """Removes lines from the text of web pages, as for C4; counts them in ``lines_removed``."""
+
+    type = "extractor"
+    name = "lines"
+
+    def __init__(self, config: CurationConfig) -> None:
+        super().__init__()
+        self.config = config.lines
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """A page of which no line is left keeps its text, and is rejected."""
+        from curation.lines import remove_lines
+
+        for document in data or ():
+            meta = document.metadata
+            meta["lines_removed"] = 0
+            if self.config.enabled and not decided(document) and _is_page(meta):
+                text, meta["lines_removed"] = remove_lines(document.text, self.config)
+                if is_blank(text):
+                    reject(document, "lines", "no_lines")
+                else:
+                    document.text = text
+            yield document
+
+
+def _is_page(meta: dict[str, Any]) -> bool:
+    """Whether a text was taken from a web page: from HTML by us, or for a WET file by a crawler (a record with
+    a type of its own, but without an HTTP answer)."""
+    wet = meta["media"] == "text" and meta["content_type"] == "text/plain" and meta["http_status"] is None
+    return wet or meta["media"] == "html"
 
 
 class IdentifyLanguage(PipelineStep):
@@ -107,27 +141,42 @@ class ScoreAndDecide(PipelineStep):
     type = "filter"
     name = "filters"
 
-    def __init__(self, config: CurationConfig, cache: Path, prepared: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        config: CurationConfig,
+        cache: Path,
+        prepared: Mapping[str, Mapping[str, str]],
+        stale: Collection[str] = (),
+    ) -> None:
+        """
+        Args:
+            stale: filters whose scores from a parent run were made with other options (``stale_scores``).
+        """
         super().__init__()
         self.config = config
         self.filters = open_filters(config.filters, cache, prepared)
+        self.stale = frozenset(stale)
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        """Scores already there (from a parent run) are used as they are."""
+        """Scores already there (from a parent run) are used as they are, unless they are stale."""
         from curation.language import parse_languages
 
         wanted = parse_languages(self.config.language.languages, model=self.config.language.model)
         for document in data or ():
             if not decided(document):
                 meta = document.metadata
+                code = meta["media"] == "code"
                 if wanted and meta["language"] not in wanted:
                     reject(document, "language", "other_language")
                 elif meta["language_score"] < self.config.language.threshold:
                     reject(document, "language", "low_score")
                 for each in self.filters:
-                    scores = meta.get(column(each)) if getattr(each, "reuse_scores", True) else None
+                    reuse = getattr(each, "reuse_scores", True) and each.name not in self.stale
+                    scores = meta.get(column(each)) if reuse else None
                     if scores is None or scores.keys() != each.scores.keys():
                         meta[column(each)] = scores = each.score(document)
+                    if code and getattr(each, "prose_only", False):
+                        continue
                     if (reason := each.reason(scores)) is not None:
                         reject(document, each.name, reason)
             yield document

@@ -16,8 +16,8 @@ from curation.plan import RunFolder
 Position = tuple[int, int, int]
 """(index of the file in the task, record offset, record index)."""
 
-FINAL_STEPS = frozenset({"read", "extract", "takedown"})
-"""Steps whose rejections hold no text to decide on anew."""
+FINAL_STEPS = frozenset({"read", "extract", "lines", "takedown"})
+"""Steps whose rejections stay when a later run decides anew: there is no text, or no line of it is left."""
 
 
 class StopRequested(BaseException):

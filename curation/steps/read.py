@@ -142,7 +142,7 @@ def to_document(record: Any, raw_file_id: str, position: Position) -> Document:
 class ReadShards(PipelineStep):
     """Reads documents of a parent run, kept and rejected, in canonical order, decisions taken back.
 
-    What the raw input decided (step ``read``, ``extract`` or ``takedown``) stays as it is.
+    What the raw input decided (``FINAL_STEPS``) stays as it is.
     """
 
     type = "reader"

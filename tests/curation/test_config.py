@@ -79,6 +79,20 @@ def test_workers_are_no_part_of_what_a_run_is() -> None:
     assert differences(config.identity(one), config.identity(other)) == ["seed: 0 -> 1"]
 
 
+def test_the_order_of_filters_is_part_of_what_a_run_is() -> None:
+    one = to_dict(CurationConfig(filters={"length": {}, "c4": {}}))
+    other = to_dict(CurationConfig(filters={"c4": {}, "length": {}}))
+    assert config_hash(one) != config_hash(other)
+    (line,) = differences(config.identity(one), config.identity(other))
+    assert line == 'filter_order: ["length", "c4"] -> ["c4", "length"]'
+
+
+def test_null_turns_a_rule_of_a_filter_off() -> None:
+    plain = {"filters": {"c4": {"min_sentences": None}}}
+    (off,) = build_filters(to_dict(from_dict(plain))["filters"])
+    assert off.reason({"lorem_ipsum": 0, "curly_brackets": 0, "sentences": 0}) is None
+
+
 def test_presets_by_name_with_and_without_suffix(tmp_path: Any) -> None:
     assert find_config("web") == find_config("web.yaml") == presets()["web"]
     (tmp_path / "mine.yaml").write_text("seed: 1\n")

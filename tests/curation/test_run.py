@@ -116,6 +116,47 @@ def test_from_decides_as_a_full_run_would(source: Path, curated: Path, tmp_path:
     assert "extract.extractor" in refused.stderr
 
 
+def test_from_scores_anew_where_an_option_decides_the_scores(source: Path, tmp_path: Path) -> None:
+    """... and decides in the order in which filters are given, with rules of prose that pass over code."""
+    before = "{length: {min_characters: 40}, fineweb: {short_line_length: 900, max_short_lines: 0.9}}"
+    after = "{fineweb: {short_line_length: 500}, c4: {min_sentences: 13, max_lorem_ipsum: null}, length: {}}"
+    kept = "SELECT count(*) AS n FROM document WHERE media = 'code' AND shard_kind = 'kept'"
+    curate(tmp_path / "w", source, *SMOKE, "--filters", before)
+    (run,) = ask(tmp_path / "w", "SELECT run_id, config FROM run")
+    assert list(json.loads(run["config"])["curation"]["filters"]) == ["length", "fineweb"]
+    curate(tmp_path / "w", "--from", run["run_id"], *SMOKE, "--filters", after)
+    curate(tmp_path / "full", source, *SMOKE, "--filters", after)
+    assert digests(tmp_path / "w") == digests(tmp_path / "full")
+    found = reasons(tmp_path / "full")
+    assert found[("fineweb", "too_many_short_lines")] > 5
+    assert found[("c4", "too_few_sentences")] > 0
+    assert ask(tmp_path / "full", kept) == [{"n": 1}]
+
+
+def test_lines_of_web_pages_are_removed_and_counted(source: Path, curated: Path, tmp_path: Path) -> None:
+    pages = source / "html"
+    lines = ("--lines", "{enabled: true, min_words: 5}")
+    curate(tmp_path / "w", pages, *SMOKE, *lines)
+    rows = ask(tmp_path / "w", "SELECT text, title, lines_removed FROM document WHERE shard_kind = 'kept'")
+    assert len(rows) == 8
+    for row in rows:
+        assert row["lines_removed"] == 1  # the heading
+        assert row["title"] not in row["text"]
+    (run,) = ask(tmp_path / "w", "SELECT run_id FROM run")
+    again = ("--workspace", tmp_path / "w", "--from", run["run_id"], *SMOKE)
+    refused = command("curation.run", *again)
+    assert refused.returncode == 2
+    assert "lines.min_words: 5 -> 3" in refused.stderr
+    strict = ("--lines", "{enabled: true, min_words: 1000}")
+    curate(tmp_path / "none", pages, *SMOKE, *strict)
+    assert reasons(tmp_path / "none") == {("lines", "no_lines"): 8}
+    (run,) = ask(tmp_path / "none", "SELECT run_id FROM run")
+    before = digests(tmp_path / "none")
+    curate(tmp_path / "none", "--from", run["run_id"], *SMOKE, *strict)
+    assert digests(tmp_path / "none") == before
+    check(tmp_path / "none")
+
+
 def test_an_exact_copy_of_a_file_counts_and_adds_nothing(source: Path, curated: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.parquet"
     shutil.copy(source / "rows.parquet", copy)
