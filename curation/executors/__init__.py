@@ -40,6 +40,35 @@ def run_stage(
     todo = incomplete(folder, stage, len(weights))
     progress.start(stage, sum(weights), sum(weights) - sum(weights[rank] for rank in todo))
     if todo:
+        _run(folder, stage, config, weights, stop, progress, todo)
+    progress.finish()
+
+
+def _run(
+    folder: "RunFolder",
+    stage: str,
+    config: "CurationConfig",
+    weights: Sequence[int],
+    stop: StopSignal,
+    progress: "Progress",
+    todo: list[int],
+) -> None:
+    if (folder.scratch / "cluster.json").exists():
+        from curation.executors.slurm import clear_leftovers
+
+        clear_leftovers(folder, stop)
+    executor = config.execution.executor
+    if executor == "local":
         workers = max(1, config.execution.workers or cores())
         Supervisor(folder, stage, config, weights, stop, progress, workers).run(todo)
-    progress.finish()
+        return
+    from curation.executors.jobs import Driver
+
+    if executor == "slurm":
+        from curation.executors.slurm import SlurmJobs
+
+        Driver(SlurmJobs, folder, stage, config, weights, stop, progress).run(todo)
+    else:
+        from curation.executors.ray import RayJobs
+
+        Driver(RayJobs, folder, stage, config, weights, stop, progress).run(todo)
