@@ -105,6 +105,9 @@ class Jobs(Protocol):
     def cancel(self, stop: StopSignal) -> None:
         """Take back what waits, let what is at work commit and end, and wait for that."""
 
+    def finished(self) -> None:
+        """All tasks are complete, or no job is left."""
+
     def last_words(self) -> str:
         """What the log of a lost job ends with, as far as it is known."""
 
@@ -150,6 +153,7 @@ class Driver:
             except BaseException:
                 jobs.cancel(self.stop)
                 raise
+            jobs.finished()
             for rank in sorted(self.todo):
                 self._lost(rank, jobs)
 

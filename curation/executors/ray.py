@@ -104,6 +104,9 @@ class RayJobs:
             ray.cancel(reference, force=True)
         self.running.clear()
 
+    def finished(self) -> None:
+        """Ray keeps no jobs beyond their driver: nothing is to be remembered."""
+
     def last_words(self) -> str:
         """Ray keeps the output of its workers to itself."""
         return ""

@@ -107,7 +107,11 @@ class SlurmJobs(SlurmPipelineExecutor):
 
     def cancel(self, stop: StopSignal) -> None:
         """scancel: Slurm sends SIGTERM, upon which jobs commit, and kills after KillWait."""
-        cancel(self.job_name, stop)
+        cancel(self.pipeline[0].folder, self.job_name, stop)
+
+    def finished(self) -> None:
+        """No job has anything left to do."""
+        _forget(self.pipeline[0].folder)
 
     def last_words(self) -> str:
         """The end of the newest log that a lost job has left."""
@@ -150,27 +154,29 @@ def require_tools() -> None:
         )
 
 
-def cancel(name: str, stop: StopSignal) -> None:
-    """Cancel all jobs of a name, and wait until they are gone; on a second Ctrl-C kill them and do not wait.
+def cancel(folder: "RunFolder", name: str, stop: StopSignal) -> None:
+    """Cancel all jobs of a run, and wait until they are gone; on a second Ctrl-C kill them and do not wait.
 
     Raises:
         TaskFailed: they are still there after ``CANCEL_SECONDS``.
     """
     _ask("scancel", f"--name={name}")
     deadline = time.monotonic() + CANCEL_SECONDS
-    while True:
-        done = _squeue(name)
-        if done.returncode == 0 and not done.stdout.strip():
-            return
+    while (left := _squeue(name)).returncode != 0 or left.stdout.strip():
         if stop.at_once:
             _ask("scancel", "--signal=KILL", "--full", f"--name={name}")
             return
         if time.monotonic() > deadline:
             raise TaskFailed(
-                f"jobs named {name} do not go away ({done.stderr.strip() or done.stdout.strip()}); look at "
+                f"jobs named {name} do not go away ({left.stderr.strip() or left.stdout.strip()}); look at "
                 f"squeue --name={name}, and resume when it is empty"
             )
         time.sleep(0.3)
+    _forget(folder)
+
+
+def _forget(folder: "RunFolder") -> None:
+    (folder.scratch / "cluster.json").unlink(missing_ok=True)
 
 
 def clear_leftovers(folder: "RunFolder", stop: StopSignal) -> None:
@@ -188,8 +194,7 @@ def clear_leftovers(folder: "RunFolder", stop: StopSignal) -> None:
             f"on this machine: cancel them on the cluster (scancel --name={left['name']}), delete "
             f"{folder.scratch / 'cluster.json'}, and resume"
         )
-    cancel(left["name"], stop)
-    (folder.scratch / "cluster.json").unlink(missing_ok=True)
+    cancel(folder, left["name"], stop)
 
 
 def _squeue(name: str) -> "subprocess.CompletedProcess[str]":

@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,13 +60,15 @@ class Cluster:
         return done.stdout
 
     def steps(self) -> list[psutil.Process]:
-        """Processes of jobs: what descends from slurmstepd."""
-        mine = str(self.folder)
+        """Processes of jobs, those of our daemons apart: what runs with our configuration in its environment."""
+        own = {os.getpid(), *(daemon.pid for daemon in self.daemons)}
         found = []
-        for process in psutil.process_iter(["name"]):
+        for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.info["name"] == "slurmstepd" and process.environ().get("SLURM_CONF", mine).startswith(mine):
-                    found += process.children(recursive=True)
+                environment = process.environ()
+                ours = environment.get("SLURM_CONF") == self.environment["SLURM_CONF"] and "SLURM_JOB_ID" in environment
+                if ours and process.pid not in own:
+                    found.append(process)
         return found
 
 
@@ -151,8 +153,7 @@ def _states(environment: dict[str, str]) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False).stdout.split()
 
 
-def _wait(ready: "contextlib.AbstractContextManager[None] | object", what: str, seconds: float = 30.0) -> None:
-    assert callable(ready)
+def _wait(ready: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, f"{what} did not start in {seconds:.0f} s"
