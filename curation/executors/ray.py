@@ -5,6 +5,7 @@ killed and cannot be stopped in order. Here a job is a plain Ray task, and the d
 """
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from datatrove.executor.ray import RayPipelineExecutor
@@ -42,7 +43,8 @@ class RayJobs:
         import ray
 
         needs = {"CPU": self.executor.cpus_per_task, "memory": self._memory()}
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        list_nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
+        nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
         if not any(all(node.get(name, 0) >= least for name, least in needs.items()) for node in nodes):
             log.warning(
                 "no node of the Ray cluster has %d cores and %d GiB for a job now: jobs wait until one joins "
