@@ -4,7 +4,9 @@ datatrove's own loop over Ray runs each task in a pool inside an actor, which ha
 killed and cannot be stopped in order. Here a job is a plain Ray task, and the driver is ours.
 """
 
+import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,7 @@ from curation.executors.local import GRACE_SECONDS
 from curation.progress import log
 
 GIGABYTE = 2**30
+CONNECT_SECONDS = 10.0
 
 
 class RayJobs:
@@ -129,16 +132,20 @@ def connect(address: str) -> None:
     if ray.is_initialized():
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    named = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
     try:
+        if ":" in named:  # Ray itself would try for minutes
+            host, _, port = named.rpartition("://")[2].rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
         ray.init(
             address=address,
             runtime_env={"env_vars": {"PYTHONPATH": node_python_path()}},
             log_to_driver=False,
             configure_logging=False,
         )
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UserError(
-            f"execution.ray.address: no Ray cluster to work with at {address!r} ({_first_line(error)}); start one "
+            f"execution.ray.address: no Ray cluster to work with at {named or address!r} ({_first_line(error)}); start one "
             "(ray start --head), or name its head host:port; where it wants a token, set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN"
         ) from error
