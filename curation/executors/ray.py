@@ -145,9 +145,9 @@ def connect(address: str) -> None:
         )
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UserError(
-            f"execution.ray.address: no Ray cluster to work with at {named or address!r} ({_first_line(error)}); start one "
-            "(ray start --head), or name its head host:port; where it wants a token, set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN"
+            f"execution.ray.address: no Ray cluster to work with at {named or address!r} ({_first_line(error)}); "
+            "start one (ray start --head), or name its head host:port; where it wants a token, set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         ) from error
     finally:
         for number, handler in handlers.items():  # Ray puts its own in their place
