@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 from datatrove.data import Document, DocumentsPipeline
@@ -108,12 +109,26 @@ class WriteParts(PipelineStep):
         # No two workers ever write the same file, and of two that are at the same task (on a cluster, the first
         # on a node that was given up for lost) only one can commit part ``number``; the other starts again.
         path = folder / f"{number:06d}-{secrets.token_hex(4)}.parquet"
+        try:
+            manifest = self._save(path)
+            write_durably(folder / f"{number:06d}.json", orjson.dumps(manifest), replace=False)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            sketch_path(path).unlink(missing_ok=True)
+            if isinstance(error, FileExistsError):
+                raise StopRequested from None
+            raise
+        self.reader.counts = {}
+        self._clear()
+
+    def _save(self, path: Path) -> dict[str, Any]:
+        """Write rows and sketches; returns the manifest that makes them count."""
         pieces = self.writer.write(path)
         sketches = 0
         if self.sketches is not None:
             row_groups = {each.language: each.row_group or 0 for each in pieces if each.shard_kind == "kept"}
             sketches = self.sketches.save(sketch_path(path), row_groups)
-        manifest = {
+        return {
             "part": path.name,
             "sketches": sketches,
             "after": self.after,
@@ -124,9 +139,3 @@ class WriteParts(PipelineStep):
             "rejected": [[*key, *counts] for key, counts in sorted(self.rejected.items())],
             "quarantined": self.quarantined,
         }
-        try:
-            write_durably(folder / f"{number:06d}.json", orjson.dumps(manifest), replace=False)
-        except FileExistsError:
-            raise StopRequested from None
-        self.reader.counts = {}
-        self._clear()
