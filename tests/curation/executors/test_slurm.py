@@ -16,7 +16,10 @@ from tests.curation.executors import private_slurm
 from tests.curation.executors.private_slurm import Cluster
 
 NO_SLURM = private_slurm.why_not()
-pytestmark = pytest.mark.skipif(NO_SLURM is not None, reason=f"no Slurm: {NO_SLURM}")
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(NO_SLURM is not None, reason=f"no Slurm: {NO_SLURM}"),
+]
 
 SMOKE = ("--config", "smoke")
 SLURM = ("--execution.executor", "slurm", "--execution.slurm.time", "30", "--execution.jobs.memory_gb", 1)
@@ -63,7 +66,7 @@ def test_gives_the_bytes_of_a_local_run_though_jobs_are_killed(
     assert jobs
     for process in jobs:
         process.kill()
-    _, errors = run.communicate(timeout=100)
+    _, errors = run.communicate(timeout=250)
     assert run.returncode == 0, errors
     assert "starts again" in errors
     assert digests(tmp_path / "w") == expected
@@ -79,7 +82,7 @@ def test_interrupted_jobs_commit_and_go_away(
     run = begin(cluster, source, tmp_path / "w")
     jobs = cluster.steps()
     kill_group(run, signal.SIGINT)  # as a terminal does
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=150)
     assert run.returncode == 130, errors
     assert "--resume" in errors
     assert none_left(jobs)
