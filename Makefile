@@ -30,7 +30,7 @@ demo: $(VENV)/.installed ## crawl a small web site made here and curate it, offl
 test: $(VENV)/.installed ## run the tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-full: $(VENV)/.installed ## run the tests and the slow proofs
+test-full: $(VENV)/.ray ## run the tests and the slow proofs
 	@$(BIN)/python -m pytest -m "" --timeout 3600 $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## check style and types
@@ -85,4 +85,9 @@ $(VENV)/.installed: pyproject.toml Makefile | $(VENV)/.created
 $(VENV)/.dashboard: $(VENV)/.installed
 	@echo "installing the dashboard's packages into $(VENV)"
 	@$(PIP) --editable '.[dashboard]'
+	@touch $@
+
+$(VENV)/.ray: $(VENV)/.installed
+	@echo "installing Ray into $(VENV)"
+	@$(PIP) --editable '.[dev,ray]'
 	@touch $@

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.dedup.config import DedupConfig
 from curation.errors import UserError, unknown_name
+from curation.executors.options import ExecutionConfig
 from curation.extract import ExtractConfig
 from curation.language import LanguageConfig
 from curation.lines import LinesConfig
@@ -50,18 +51,6 @@ class CardConfig:
     """Person or organisation that answers for it."""
     url: str = ""
     """Where it is published; empty if it is not."""
-
-
-@dataclass(frozen=True)
-class ExecutionConfig:
-    """How the work is done. Nothing here changes a byte of the result, and a resume may change it all."""
-
-    workers: int = 0
-    """Worker processes; 0 takes one for each processor core that this process may use."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise UserError(f"execution.workers: {self.workers} is negative")
 
 
 def _web_filters() -> dict[str, dict[str, Any]]:

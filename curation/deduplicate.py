@@ -123,9 +123,8 @@ class FindDuplicates(PipelineStep):
 
 def committed_parts(folder: RunFolder, rank: int) -> Iterator[tuple[Path, dict[str, Any]]]:
     """(path of the part, manifest) of what a task has committed, in order."""
-    manifests = committed(folder, rank)
-    for number, manifest in enumerate(manifests):
-        yield folder.parts(rank) / f"{number:06d}.parquet", manifest
+    for manifest in committed(folder, rank):
+        yield folder.parts(rank) / manifest["part"], manifest
 
 
 def decided_manifest(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:

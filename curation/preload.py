@@ -1,6 +1,6 @@
 """What the fork server loads, and does once, so that a worker begins with its work.
 
-Each task has a process of its own, forked from one that has imported this module: libraries are loaded, their
+Worker processes are forked from one that has imported this module: libraries are loaded, their
 lazy tables and patterns are made, and that memory is shared. Nothing else imports it, and nothing here may
 start a thread: threads do not survive a fork.
 """

@@ -7,6 +7,7 @@ queryable view. This module imports nothing of ours.
 """
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -299,10 +300,15 @@ class RecordFile:
         return Path(self.folder, f"{self.name}.{self.suffix}")
 
 
-def write_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes, replace: bool = True) -> None:
     """Write a file so that it exists whole or not at all, also after a crash of the machine.
 
+    Args:
+        replace: False lets the first of several writers win, on whatever machines they are (where the file
+            system has hard links).
+
     Raises:
+        FileExistsError: ``replace`` is False and the file is there.
         OSError: disk full, no permission; nothing is left behind then.
     """
     aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
@@ -311,11 +317,29 @@ def write_durably(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        if replace or not _link(aside, path):
+            aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _link(aside: Path, path: Path) -> bool:
+    """Give a file its name unless the name is taken; False where the file system has no hard links."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        if aside.stat().st_nlink < 2:  # else NFS asked twice, and the first answer was lost
+            raise
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        return False
+    aside.unlink()
+    return True
 
 
 def sync_folder(folder: Path) -> None:

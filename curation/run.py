@@ -24,6 +24,9 @@ examples:
       what would be read, and the resolved configuration; nothing is written
   python -m curation.run --workspace W --resume RUN
       go on with an interrupted run
+  python -m curation.run /data/crawl --workspace /data/W --execution.executor slurm \\
+      --execution.slurm.partition cpu --execution.slurm.time 12:00:00 --execution.jobs.at_once 200
+      the same as jobs of a cluster (slurm or ray), whose nodes see /data
   python -m curation.run --workspace W --from RUN --config new.yaml
       decide anew from the stored text and scores of RUN, without its raw input
 

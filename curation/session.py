@@ -327,6 +327,8 @@ class Session:
     def _finish(self, folder: RunFolder, tally: Tally, files: list[dict[str, Any]]) -> int:
         """Record everything, end the run, remove working files, print the summary."""
         facts = load_facts(sorted(folder.facts("x").parent.glob("*/*.json")))
+        for leftover in folder.shards.rglob(".*.tmp"):  # of a writer that was killed
+            leftover.unlink(missing_ok=True)
         if facts:
             write_croissant(folder.shards, self.config.card, facts, score_columns(self.config.filters))
         self._keep_index(folder)

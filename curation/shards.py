@@ -7,6 +7,7 @@ depends on the documents alone and never on parts, workers or interruptions.
 """
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -234,7 +235,7 @@ def write_documents(
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     documents = text_bytes = 0
     sources: dict[str, int] = {}
     try:

@@ -1,9 +1,11 @@
 """The writer of parts: what it has committed is done, what it has not is done again."""
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 from datatrove.data import Document, DocumentsPipeline
@@ -60,9 +62,6 @@ class WriteParts(PipelineStep):
         """Consume all documents of the task; raises StopRequested after a commit when told to stop."""
         path = self.folder.parts(rank)
         path.mkdir(parents=True, exist_ok=True)
-        for leftover in path.glob("*.parquet"):  # written, but its manifest never was
-            if not leftover.with_suffix(".json").exists():
-                leftover.unlink()
         number = len(list(path.glob("*.json")))
         began = last = time.monotonic()
         for document in data or ():
@@ -70,12 +69,12 @@ class WriteParts(PipelineStep):
             now = time.monotonic()
             due = now - last > max(self.commit_seconds, COMMIT_SHARE * (now - began))
             if due or self.writer.weight >= COMMIT_WEIGHT or self.stopping():
-                self._commit(path / f"{number:06d}.parquet")
+                self._commit(path, number)
                 number, last = number + 1, now
                 if self.stopping():
                     raise StopRequested
         if self.after is not None:
-            self._commit(path / f"{number:06d}.parquet")
+            self._commit(path, number)
         yield from ()
 
     def _take(self, document: Document) -> None:
@@ -106,13 +105,31 @@ class WriteParts(PipelineStep):
             counts[0] += 1
             counts[1] += text_bytes
 
-    def _commit(self, path: Path) -> None:
+    def _commit(self, folder: Path, number: int) -> None:
+        # No two workers ever write the same file, and of two that are at the same task (on a cluster, the first
+        # on a node that was given up for lost) only one can commit part ``number``; the other starts again.
+        path = folder / f"{number:06d}-{secrets.token_hex(4)}.parquet"
+        try:
+            manifest = self._save(path)
+            write_durably(folder / f"{number:06d}.json", orjson.dumps(manifest), replace=False)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            sketch_path(path).unlink(missing_ok=True)
+            if isinstance(error, FileExistsError):
+                raise StopRequested from None
+            raise
+        self.reader.counts = {}
+        self._clear()
+
+    def _save(self, path: Path) -> dict[str, Any]:
+        """Write rows and sketches; returns the manifest that makes them count."""
         pieces = self.writer.write(path)
         sketches = 0
         if self.sketches is not None:
             row_groups = {each.language: each.row_group or 0 for each in pieces if each.shard_kind == "kept"}
             sketches = self.sketches.save(sketch_path(path), row_groups)
-        manifest = {
+        return {
+            "part": path.name,
             "sketches": sketches,
             "after": self.after,
             "read": self.reader.counts,
@@ -122,6 +139,3 @@ class WriteParts(PipelineStep):
             "rejected": [[*key, *counts] for key, counts in sorted(self.rejected.items())],
             "quarantined": self.quarantined,
         }
-        write_durably(path.with_suffix(".json"), orjson.dumps(manifest))
-        self.reader.counts = {}
-        self._clear()
