@@ -18,6 +18,7 @@ from curation.dedup.phases import Limits, Phases
 from curation.errors import UserError
 from curation.journal import Journal
 from curation.plan import RunFolder
+from curation.progress import log
 from curation.records import Workspace
 from curation.shards import ROW_WEIGHT, Piece
 from curation.steps.common import StopRequested, committed
@@ -33,16 +34,18 @@ def held_by(workspace: Workspace, config: CurationConfig, raw_file_ids: Iterable
         UserError: ``dedup.against`` names a run that is unknown, unfinished, or has no index.
     """
     wanted = config.dedup.against
-    if not wanted or not config.dedup.enabled or not workspace.exists:
+    named = [each for each in wanted if each != "workspace"]
+    if not wanted or not config.dedup.enabled or not (named or workspace.exists):
         return {}
     with open_catalog(workspace) as connection:
         runs = rows(connection, "SELECT run_id, config FROM run WHERE kind = 'curate' AND status = 'done'")
         files = rows(connection, "SELECT DISTINCT run_id, raw_file_id FROM raw_file")
     runs = [run for run in runs if (workspace.index / run["run_id"]).is_dir()]
-    named = [each for each in wanted if each != "workspace"]
+    known = sorted(run["run_id"] for run in runs)
     for run_id in named:
-        if run_id not in {run["run_id"] for run in runs}:
-            raise UserError(f"dedup.against: {run_id!r} is no finished run with an index; name 'workspace' or a run id")
+        if run_id not in known:
+            newest = ", ".join(["workspace", *known[:-6:-1]])
+            raise UserError(f"dedup.against: {run_id!r} is no finished run with an index; valid: {newest}")
     counted = newest_readers(runs, files) if "workspace" in wanted else {}
     for file in files:
         if file["run_id"] in named:
@@ -66,8 +69,15 @@ def plan_stages(
         own = sum(each.documents for each in segments)
         folders = {run_id: folder.workspace.index / run_id for run_id in held}
         counted = {run_id: set(files) for run_id, files in held.items()}
-        taken_down = _taken_down(folder.workspace) if held else []
-        segments += held_segments(folders, counted, taken_down, config.dedup.near)
+        hidden = taken_down(folder.workspace) if held else []
+        segments += held_segments(folders, counted, hidden, config.dedup.near)
+        other = {Path(each.path).parent.name for each in segments if not each.near}
+        if other and config.dedup.near.enabled:
+            log.warning(
+                "dedup.near: %s made signatures with other ngram, bands or rows; their documents are compared by "
+                "URL and text alone",
+                ", ".join(sorted(other)),
+            )
         phases = Phases(folder.scratch / "dedup", segments, config.dedup, limits).phases.values()
         if own <= limits.together:
             stages = [(STAGE, [own])] if own else []
@@ -78,10 +88,15 @@ def plan_stages(
     return [(name, weights) for name, weights in plan["stages"]]
 
 
-def _taken_down(workspace: Workspace) -> list[str]:
+def taken_down(workspace: Workspace) -> list[str]:
+    """Ids of the documents that take-downs are known to hide."""
     with open_catalog(workspace) as connection:
-        found = rows(connection, "SELECT DISTINCT document_id FROM tombstone_hit WHERE document_id IS NOT NULL")
-    return [row["document_id"] for row in found]
+        found = rows(
+            connection,
+            "SELECT document_id AS id FROM tombstone_hit WHERE document_id IS NOT NULL "
+            "UNION SELECT value FROM tombstone WHERE what = 'id' AND regexp_full_match(value, '[0-9a-f]{32}')",
+        )
+    return [row["id"] for row in found]
 
 
 def _own_segments(folder: RunFolder, tasks: int) -> Iterator[Segment]:

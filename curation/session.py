@@ -151,6 +151,7 @@ class Session:
             from curation.sources.discover import discover
 
             discover(self.request.inputs, self.config.read.storage_options)  # a wrong input fails first
+        held_by(self.workspace, self.config, ())  # as does a wrong name in dedup.against
         inputs = [str(Path(name).absolute()) if Path(name).exists() else name for name in self.request.inputs]
         asked: dict[str, Any] = {
             "curation": to_dict(self.config),
@@ -356,7 +357,8 @@ class Session:
     def _keep_index(self, folder: RunFolder) -> None:
         """The sketches stay in the workspace, for later runs to compare with."""
         made, kept = folder.scratch / "dedup" / "index", self.workspace.index / folder.run_id
-        if made.is_dir() and not kept.exists():
+        if made.is_dir():
+            shutil.rmtree(kept, ignore_errors=True)  # of an attempt that began anew since
             kept.parent.mkdir(exist_ok=True)
             made.rename(kept)
 

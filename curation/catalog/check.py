@@ -3,10 +3,13 @@
 Each check is a question with an empty answer where all is well; every line of an answer is a finding.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from curation.catalog.query import open_catalog, rows
+from curation.dedup.decisions import STEP
+from curation.dedup.index import index_files, verify_file
 from curation.records import Workspace
 from curation.shards import file_sha256
 
@@ -104,6 +107,9 @@ def check(workspace: Workspace, tell: Callable[[str], None] = lambda line: None)
         found = list(_wrong_shards(workspace, connection, shards))
         problems += found
         tell(f"{len(shards)} shards present with their sha256, rows and reasons: {'ok' if not found else 'no'}")
+        found = list(_wrong_index(workspace, connection))
+        problems += found
+        tell(f"index of documents to compare with: {'ok' if not found else f'{len(found)} wrong'}")
     return problems
 
 
@@ -170,3 +176,30 @@ def _wrong_reasons(workspace: Workspace, connection: "duckdb.DuckDBPyConnection"
                 f"run {run['run_id']}: {step}/{reason}/{language}: {stored or 0} rows in rejected shards, "
                 f"{counted or 0} counted"
             )
+
+
+def _wrong_index(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> Iterator[str]:
+    """Each file readable; a sketch for each document that a run deduplicated. (What is taken down keeps an empty
+    row.) Folders of runs that are not done do not count, and are not looked at."""
+    runs = rows(
+        connection,
+        f"""SELECT run_id, config,
+              (SELECT coalesce(sum(documents), 0)::BIGINT FROM c.shard s
+               WHERE s.run_id = r.run_id AND shard_kind = 'kept' AND replaces IS NULL) +
+              (SELECT coalesce(sum(documents), 0)::BIGINT FROM c.filter_count f
+               WHERE f.run_id = r.run_id AND step = '{STEP}') AS sketched
+            FROM run r WHERE run_id IN ({_DONE}) ORDER BY run_id""",
+    )
+    for run in runs:
+        dedup = json.loads(run["config"])["curation"].get("dedup")  # None: older than deduplication
+        if dedup is None or not (dedup["url"] or dedup["exact"] or dedup["near"]["enabled"]):
+            continue
+        documents = 0
+        try:
+            for path in index_files(workspace.index / run["run_id"]):
+                documents += verify_file(path)
+        except OSError as error:
+            yield f"run {run['run_id']}: index: {error}"
+            continue
+        if documents != run["sketched"]:
+            yield f"run {run['run_id']}: {run['sketched']} documents deduplicated, but its index holds {documents}"

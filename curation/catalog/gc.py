@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from curation.catalog.compaction import compact
 from curation.catalog.query import open_catalog, rows, run_config
 from curation.catalog.store import refresh, refresh_lock
+from curation.dedup.index import forget
+from curation.deduplicate import taken_down
 from curation.plan import RunFolder
 from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, Workspace, now
 from curation.shards import ROW_WEIGHT, WEIGHT, ShardFacts, ShardJob, write_documents
@@ -23,29 +25,41 @@ if TYPE_CHECKING:
 
 
 def collect(workspace: Workspace, tell: Callable[[str], None] = lambda line: None) -> None:
-    """Compact taken-down documents away, then leftovers of ended runs, then record files.
+    """Compact taken-down documents away, in index and shards, then leftovers of ended runs, then record files.
 
     Args:
         tell: called with a line for each thing done.
     """
+    indexed = sorted(path for path in workspace.index.glob("*") if path.is_dir())  # before the runs are listed
     with open_catalog(workspace, locked=False) as connection:
         tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
         shards = rows(connection, "SELECT * FROM shard ORDER BY path")
         gone = rows(connection, "SELECT path FROM shard_all WHERE NOT on_disk")
         ended = rows(connection, "SELECT run_id, status FROM run WHERE status <> 'running'")
+        running = {row["run_id"] for row in rows(connection, "SELECT run_id FROM run WHERE status = 'running'")}
     for row in gone:  # a removal on record whose file a killed gc left behind
         (workspace.root / row["path"]).unlink(missing_ok=True)
     if tombstones.rules:
-        rewritten = set()
-        for shard in shards:
-            hidden = _rewrite(workspace, shard, tombstones)
-            if hidden:
-                rewritten.add(shard["run_id"])
-                tell(f"{shard['path']}: {hidden} taken-down document(s) removed from disk")
-        for run_id in sorted(rewritten):
+        hidden = {shard["shard_id"]: _hidden_ids(workspace, shard, tombstones) for shard in shards}
+        # The index first: what is to be forgotten there is found in the shards.
+        forgotten = set(taken_down(workspace)).union(*hidden.values())
+        for folder in indexed:
+            if count := forget(folder, forgotten):
+                tell(f"index/{folder.name}: {count} taken-down document(s) forgotten")
+        affected = [shard for shard in shards if hidden[shard["shard_id"]]]
+        for shard in affected:
+            _rewrite(workspace, shard, hidden[shard["shard_id"]])
+            tell(f"{shard['path']}: {len(hidden[shard['shard_id']])} taken-down document(s) removed from disk")
+        for run_id in sorted({shard["run_id"] for shard in affected}):
             _describe_anew(workspace, run_id)
     for run in ended:
         _remove_leftovers(workspace, run, tombstones, tell)
+    done = {run["run_id"] for run in ended if run["status"] == "done"}
+    for folder in indexed:
+        # One that was killed after it had left its index here, and can go on, still needs it.
+        if folder.name not in done | running and not RunFolder(workspace, folder.name).scratch.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+            tell(f"index/{folder.name}: removed, no run that is done or can go on has made it")
     _remove_unfinished_files(workspace, [run["run_id"] for run in ended])
     with refresh_lock(workspace):
         merged = sum(compact(workspace, kind) for kind in RECORD_TYPES)
@@ -103,7 +117,7 @@ def _remove_leftovers(
         shutil.rmtree(folder.scratch, ignore_errors=True)
         tell(f"run {run['run_id']}: working files removed")
     elif tombstones.rules and _holds_hidden(folder, tombstones):
-        for each in (folder.scratch, folder.path / "stages", folder.shards):
+        for each in (folder.scratch, folder.path / "stages", folder.shards, workspace.index / run["run_id"]):
             shutil.rmtree(each, ignore_errors=True)
         tell(f"run {run['run_id']} ({run['status']}): working files held taken-down text; a resume begins anew")
 
@@ -123,16 +137,20 @@ def _holds_hidden(folder: RunFolder, tombstones: Tombstones) -> bool:
     return False
 
 
-def _rewrite(workspace: Workspace, shard: dict[str, Any], tombstones: Tombstones) -> int:
-    """Write a shard anew without hidden documents; returns how many it held."""
+def _hidden_ids(workspace: Workspace, shard: dict[str, Any], tombstones: Tombstones) -> set[str]:
+    """Ids of the documents of a shard that are taken down."""
+    import pyarrow.parquet as pq
+
+    keys = pq.read_table(workspace.root / shard["path"], columns=["id", "url", "domain"]).to_pylist()
+    return {row["id"] for row in keys if tombstones.hides(row["id"], row["url"], row["domain"])}
+
+
+def _rewrite(workspace: Workspace, shard: dict[str, Any], hidden: set[str]) -> None:
+    """Write a shard anew without hidden documents."""
     import pyarrow.parquet as pq
 
     path = workspace.root / shard["path"]
-    keys = pq.read_table(path, columns=["id", "url", "domain"]).to_pylist()
-    keep = [not tombstones.hides(row["id"], row["url"], row["domain"]) for row in keys]
-    hidden = keep.count(False)
-    if not hidden:
-        return 0
+    keep = [each not in hidden for each in pq.read_table(path, columns=["id"]).column("id").to_pylist()]
     generation = shard["shard_id"].count("+") + 1
     new_id = f"{shard['shard_id'].split('+')[0]}{'+' * generation}"
     new_path = f"shards/{new_id}.parquet"
@@ -145,7 +163,6 @@ def _rewrite(workspace: Workspace, shard: dict[str, Any], tombstones: Tombstones
     else:
         workspace.write(_replacement(shard, new_id, new_path, facts), name=_record_name(new_id))
     path.unlink()
-    return hidden
 
 
 def _record_name(shard_id: str) -> str:

@@ -29,18 +29,29 @@ def save_columns(path: Path, columns: Mapping[str, Array], meta: Mapping[str, An
 
 
 class Columns:
-    """The arrays of one file; ranges of rows are read when asked for."""
+    """The arrays of one file; ranges of rows are read when asked for.
+
+    Raises:
+        OSError: there is no such file, or it is not what ``save_columns`` wrote.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         self._file = os.open(self.path, os.O_RDONLY)
+        whole = os.fstat(self._file).st_size
         size = int.from_bytes(os.pread(self._file, 8, 0), "little")
-        header = json.loads(os.pread(self._file, size, 8))
-        self.meta: dict[str, Any] = json.loads(header.pop("__metadata__")["meta"])
-        self._columns = {
-            name: (np.dtype(_TYPES[each["dtype"]]), tuple(each["shape"]), 8 + size + each["data_offsets"][0])
-            for name, each in header.items()
-        }
+        try:
+            header = json.loads(os.pread(self._file, min(size, whole), 8))
+            self.meta: dict[str, Any] = json.loads(header.pop("__metadata__")["meta"])
+            self._columns = {
+                name: (np.dtype(_TYPES[each["dtype"]]), tuple(each["shape"]), 8 + size + each["data_offsets"][0])
+                for name, each in header.items()
+            }
+            end = max((8 + size + each["data_offsets"][1] for each in header.values()), default=8 + size)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OSError(f"{self.path} is damaged: its header cannot be read") from error
+        if end != whole:
+            raise OSError(f"{self.path} is damaged: {whole} bytes, {end} expected")
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
@@ -49,6 +60,10 @@ class Columns:
     def rows(self, name: str) -> int:
         """Length of the first axis of an array."""
         return int(self._columns[name][1][0])
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of each array."""
+        return {name: shape for name, (_, shape, _) in self._columns.items()}
 
     def read(self, name: str, low: int = 0, high: int | None = None) -> Array:
         """Rows [low, high) of an array."""

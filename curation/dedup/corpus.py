@@ -35,6 +35,15 @@ class Segment:
     """Rows that do not count, since they are taken down."""
 
 
+def rows_among(ids_N2: Array, wanted_M2: Array) -> Array:
+    """bool [N]: which ids are among the wanted."""
+    pair = np.dtype([("high", np.uint64), ("low", np.uint64)])
+    found: Array = np.isin(
+        np.ascontiguousarray(ids_N2).view(pair).ravel(), np.ascontiguousarray(wanted_M2).view(pair).ravel()
+    )
+    return found
+
+
 class Corpus:
     """Random and sequential access to the sketches of a run and of what it is compared with."""
 
@@ -76,8 +85,8 @@ class Corpus:
         index = bisect_right(self.bases, number) - 1
         return self.segments[index], number - self.bases[index]
 
-    def ids(self, numbers: Array) -> Array:
-        """uint64 [len(numbers), 2]: ids of documents given by ascending number."""
+    def ids(self, numbers: Array, name: str = "ids") -> Array:
+        """uint64 [len(numbers), 2]: ids (or ``leader`` of held documents), given by ascending number."""
         found = np.empty((len(numbers), 2), dtype=np.uint64)
         ends = np.searchsorted(numbers, self.bases)
         for index, segment in enumerate(self.segments):
@@ -86,9 +95,9 @@ class Corpus:
                 rows = numbers[start : min(start + STRETCH, high)].astype(np.int64) - self.bases[index]
                 first, last = int(rows[0]), int(rows[-1]) + 1
                 if last - first <= 8 * STRETCH:
-                    block = self.column(segment, "ids", first, last)[rows - first]
+                    block = self.column(segment, name, first, last)[rows - first]
                 else:
-                    block = np.concatenate([self.column(segment, "ids", int(row), int(row) + 1) for row in rows])
+                    block = np.concatenate([self.column(segment, name, int(row), int(row) + 1) for row in rows])
                 found[start : start + len(rows)] = block
         return found
 
@@ -98,6 +107,25 @@ class Corpus:
         columns = open_columns(segment.path)
         low, high = columns.read("offsets", row, row + 2)
         return columns.read("shingles", int(low), int(high))
+
+    def represented(self, numbers: Array) -> Array:
+        """bool: of held documents, given by ascending number, those whose ``stand_ins`` are held, too, and
+        count. What was removed for a document that is taken down, or that the run reads itself, does not."""
+        leaders = self.ids(numbers, "leader")
+        removed = np.flatnonzero((leaders != self.ids(numbers)).any(axis=1))
+        present = np.ones(len(numbers), dtype=bool)
+        if not len(removed):
+            return present
+        wanted = leaders[removed]
+        present[removed] = False
+        for segment, low, high, _ in self.stretches():
+            if segment.held:
+                ids = self.column(segment, "ids", low, high)
+                kept = (ids == self.column(segment, "leader", low, high)).all(axis=1)
+                chosen = np.flatnonzero(kept & rows_among(ids, wanted))
+                chosen = chosen[self.visible(segment, low, high)[chosen]]
+                present[removed] |= rows_among(wanted, ids[chosen])
+        return present
 
     def stand_ins(self, numbers: Array) -> tuple[Array, Array]:
         """(ids uint64 [n, 2], similarity float64 [n]) of the documents that stand for these, given by ascending

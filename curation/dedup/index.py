@@ -2,7 +2,8 @@
 
 A new run compares its documents with these instead of with old text. A document that was itself removed as a
 duplicate stays in the index with its text key alone and the id of the one that stands for it, so that a page
-that comes again is decided as it was the first time. Take-downs leave the index with ``catalog gc``.
+that comes again is decided as it was the first time, as long as that one counts. Take-downs never count, and leave
+the index with ``catalog gc``. A folder whose run is not done (killed at its very end) never counts either.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from curation.dedup.columns import Columns, save_columns
-from curation.dedup.corpus import Segment
+from curation.dedup.corpus import Segment, rows_among
 from curation.dedup.decisions import decision_path
 from curation.dedup.sketch import id_array, parameters
 
@@ -102,34 +103,56 @@ def held_segments(
             yield Segment(str(path), columns.rows("ids"), True, comparable, tuple(sources), rows)
 
 
-def rows_among(ids_N2: Array, wanted_M2: Array) -> Array:
-    """bool [N]: which ids are among the wanted."""
-    pair = np.dtype([("high", np.uint64), ("low", np.uint64)])
-    found: Array = np.isin(
-        np.ascontiguousarray(ids_N2).view(pair).ravel(), np.ascontiguousarray(wanted_M2).view(pair).ravel()
-    )
-    return found
-
-
 def forget(folder: Path, taken_down: Iterable[str]) -> int:
-    """Remove documents from one run's index on disk; returns how many it held. Can be killed and run again."""
+    """Remove documents from one run's index on disk: keys, signature and shingles go, the row and its id stay,
+    so that rows keep their numbers for runs that are at work. Can be killed and run again.
+
+    Returns:
+        How many documents it held.
+    """
     hidden = id_array(sorted(taken_down))
     removed = 0
     for path in index_files(folder):
         opened = Columns(path)
         gone = rows_among(opened.read("ids"), hidden)
-        if not gone.any():
-            continue
-        keep = ~gone
-        removed += int(gone.sum())
-        names = ("ids", "source", "url", "text", "signature", "leader", "leader_jaccard")
-        columns = {name: opened.read(name)[keep] for name in names}
-        columns["bands"] = opened.read("bands")[:, keep]
         lengths: Array = np.diff(opened.read("offsets").astype(np.int64))
-        columns["shingles"] = opened.read("shingles")[np.repeat(keep, lengths)]
-        columns["offsets"] = np.concatenate(([0], np.cumsum(lengths[keep]))).astype(np.uint64)
+        held = gone & ((opened.read("text") != 0) | (lengths > 0))
+        if not held.any():
+            continue
+        removed += int(held.sum())
+        columns = {name: opened.read(name) for name in opened.shapes()}
+        for name in ("url", "text", "signature"):
+            columns[name][gone] = 0
+        columns["bands"][:, gone] = 0
+        columns["shingles"] = columns["shingles"][np.repeat(~gone, lengths)]
+        lengths[gone] = 0
+        columns["offsets"] = np.concatenate(([0], np.cumsum(lengths))).astype(np.uint64)
         save_columns(path, columns, opened.meta)
     return removed
+
+
+def verify_file(path: Path) -> int:
+    """Number of documents of one file of the index.
+
+    Raises:
+        OSError: it cannot be read, or its columns do not fit together.
+    """
+    opened = Columns(path)
+    shapes = opened.shapes()
+    try:
+        documents, hashes = opened.rows("ids"), opened.meta["bands"] * opened.meta["rows"]
+        expected = {"ids": (documents, 2), "leader": (documents, 2), "offsets": (documents + 1,)}
+        expected |= dict.fromkeys(("source", "url", "text", "leader_jaccard"), (documents,))
+        expected |= {"signature": (documents, hashes), "bands": (opened.meta["bands"], documents)}
+        wrong = sorted(name for name, shape in expected.items() if shapes[name] != shape)
+        offsets = opened.read("offsets").astype(np.int64)
+        if offsets[0] != 0 or (np.diff(offsets) < 0).any() or offsets[-1] != opened.rows("shingles"):
+            wrong.append("offsets")
+    except (KeyError, TypeError, IndexError) as error:
+        raise OSError(f"{path} is damaged: {error} is missing or of the wrong kind") from error
+    if wrong:
+        raise OSError(f"{path} is damaged: {', '.join(wrong)} does not fit the other columns")
+    return documents
 
 
 def newest_readers(runs: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:

@@ -45,6 +45,10 @@ def gather(corpus: Corpus, name: str, slice_: tuple[int, int], gone: Array, near
         chosen = np.flatnonzero(mask)
         (keys_held if segment.held else own_keys).append(keys[chosen])
         (numbers_held if segment.held else own_numbers).append(chosen.astype(np.uint64) + np.uint64(number))
+    if numbers_held and name == "text":  # the one key that the index keeps of removed documents
+        numbers = np.concatenate(numbers_held)
+        present = corpus.represented(numbers)
+        keys_held, numbers_held = [np.concatenate(keys_held)[present]], [numbers[present]]
     all_keys = np.concatenate([*own_keys, *keys_held])
     all_numbers = np.concatenate([*own_numbers, *numbers_held])
     order = np.argsort(all_keys, kind="stable")  # numbers ascend already
