@@ -173,9 +173,14 @@ lexbor (resiliparse) 5 s, during which no signal is handled; 2,000 take 6 ms."""
 
 _ATTRIBUTE_PATTERN = rb"""[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+))?+"""
 _ATTRIBUTE = re.compile(_ATTRIBUTE_PATTERN)
-# Not re.I, with which the search for "<" is three times slower.
 _TAG = re.compile(rb"<([A-Za-z][^\s/>]*+)((?:[\s/]*+%b)*+)" % _ATTRIBUTE_PATTERN)
-_RAW_TEXT = {b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes"}
+_RAW_TEXT = (b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes")
+_RAW_TEXT_END = {name: re.compile(rb"</(?i:%b)" % name) for name in _RAW_TEXT}
+_ORDINARY = re.compile(
+    rb"(?:[^<]++|<(?![A-Za-z])|<(?!(?i:%b)[\s/>])[A-Za-z][^\s/>]*+(?:[\s/]*+%b){0,100}+[\s/]*+>)*+"
+    % (b"|".join(_RAW_TEXT), _ATTRIBUTE_PATTERN)
+)
+"""Text and tags of at most 100 attributes: nearly all of a page, passed over in one step."""
 
 
 def _refuse_many_attributes(body: bytes) -> None:
@@ -183,14 +188,20 @@ def _refuse_many_attributes(body: bytes) -> None:
     if len(body) < 10 * MAX_ATTRIBUTES:
         return
     position = 0
-    while match := _TAG.search(body, position):
+    while True:
+        if ordinary := _ORDINARY.match(body, position):
+            position = ordinary.end()
+        match = _TAG.match(body, position)
+        if not match:
+            return
         position = match.end()
         if position - match.start() > 4 * MAX_ATTRIBUTES and len(_ATTRIBUTE.findall(match[2])) > MAX_ATTRIBUTES:
             raise TooLarge(f"a tag with more than {MAX_ATTRIBUTES} attributes")
-        if match[1].lower() in _RAW_TEXT:
-            position = body.find(b"</" + match[1], position)
-            if position < 0:
+        if raw_text_end := _RAW_TEXT_END.get(match[1].lower()):
+            end = raw_text_end.search(body, position)
+            if not end:
                 return
+            position = end.start()
 
 
 def _parse(body: bytes, config: ExtractConfig) -> "HtmlElement | None":

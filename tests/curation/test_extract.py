@@ -208,8 +208,9 @@ def test_deep_pages_below_the_limit_lose_nothing(depth: int, extractor: str) -> 
         ("<p>x" * 100_001, "extract.max_nodes is 100000"),
         ("<p " + " ".join(f"a{n}" for n in range(100_000)) + ">" + PARAGRAPH, "more than 2000 attributes"),
         ("<p " + " ".join(f"a{n}='>'" for n in range(100_000)) + ">" + PARAGRAPH, "more than 2000 attributes"),
+        ("<SCRIPT></script><p " + " ".join(f"a{n}" for n in range(100_000)) + ">", "more than 2000 attributes"),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_large_pages_are_refused_at_once(html: str, message: str) -> None:
     start = time.process_time()
