@@ -4,19 +4,19 @@ import logging
 import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
 from types import FrameType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from curation.charset import clean_text
 from curation.errors import UserError
 
 if TYPE_CHECKING:
-    from lxml.etree import XPath
+    from lxml.etree import XPath, _Element
     from lxml.html import HtmlElement
 
 DEEPEST = 2000
@@ -173,8 +173,14 @@ lexbor (resiliparse) 5 s, during which no signal is handled; 2,000 take 6 ms."""
 
 _ATTRIBUTE_PATTERN = rb"""[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+))?+"""
 _ATTRIBUTE = re.compile(_ATTRIBUTE_PATTERN)
-_TAG = re.compile(rb"<([a-z][^\s/>]*+)((?:[\s/]++|%b)*+)" % _ATTRIBUTE_PATTERN, re.I)
-_RAW_TEXT = {b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes"}
+_TAG = re.compile(rb"<([A-Za-z][^\s/>]*+)((?:[\s/]*+%b)*+)" % _ATTRIBUTE_PATTERN)
+_RAW_TEXT = (b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes")
+_RAW_TEXT_END = {name: re.compile(rb"</(?i:%b)" % name) for name in _RAW_TEXT}
+_ORDINARY = re.compile(
+    rb"(?:[^<]++|<(?![A-Za-z])|<(?!(?i:%b)[\s/>])[A-Za-z][^\s/>]*+(?:[\s/]*+%b){0,100}+[\s/]*+>)*+"
+    % (b"|".join(_RAW_TEXT), _ATTRIBUTE_PATTERN)
+)
+"""Text and tags of at most 100 attributes: nearly all of a page, passed over in one step."""
 
 
 def _refuse_many_attributes(body: bytes) -> None:
@@ -182,20 +188,26 @@ def _refuse_many_attributes(body: bytes) -> None:
     if len(body) < 10 * MAX_ATTRIBUTES:
         return
     position = 0
-    while match := _TAG.search(body, position):
+    while True:
+        if ordinary := _ORDINARY.match(body, position):
+            position = ordinary.end()
+        match = _TAG.match(body, position)
+        if not match:
+            return
         position = match.end()
         if position - match.start() > 4 * MAX_ATTRIBUTES and len(_ATTRIBUTE.findall(match[2])) > MAX_ATTRIBUTES:
             raise TooLarge(f"a tag with more than {MAX_ATTRIBUTES} attributes")
-        if match[1].lower() in _RAW_TEXT:
-            position = body.find(b"</" + match[1], position)
-            if position < 0:
+        if raw_text_end := _RAW_TEXT_END.get(match[1].lower()):
+            end = raw_text_end.search(body, position)
+            if not end:
                 return
+            position = end.start()
 
 
 def _parse(body: bytes, config: ExtractConfig) -> "HtmlElement | None":
     """The page as a tree; None if it is empty."""
     from lxml import etree
-    from lxml.html import HTMLParser, document_fromstring
+    from lxml.html import HtmlComment, HtmlElement, HTMLParser, document_fromstring
 
     # The encoding is given so that a meta tag cannot bring about a second decoding. Without
     # huge_tree libxml2 would drop, silently, all that comes after a nesting of 256.
@@ -207,6 +219,8 @@ def _parse(body: bytes, config: ExtractConfig) -> "HtmlElement | None":
         collect_ids=False,
         default_doctype=False,
     )
+    # lxml.html has a class of its own for forms and inputs, and calls Python for each element to choose it.
+    parser.set_element_class_lookup(etree.ElementDefaultClassLookup(element=HtmlElement, comment=HtmlComment))
     try:
         tree = document_fromstring(body, parser=parser)
     except etree.ParserError:  # nothing but white space and comments
@@ -259,14 +273,53 @@ def _precise(tree: "HtmlElement", url: str | None, latest: str) -> Extracted:
 
 @cache
 def _prepare_trafilatura() -> None:
-    """Keeps characters that trafilatura would drop, and its log lines out of ours."""
-    from trafilatura import utils
+    """Keeps characters that trafilatura would drop, its log lines out of ours, and saves half of its time."""
+    from lxml.etree import XPath
+    from trafilatura import core, external, metadata, utils, xpaths
+
+    from curation.xpath import quicker
 
     # It drops all that is not printable, and so the joiners that Persian and Indic words and emoji
     # need. What lxml would refuse is gone from the page already.
     utils.remove_control_characters = lambda string: string
     for name in ("trafilatura", "htmldate", "justext", "readability"):  # odd pages are counted by us
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # What is never asked for.
+    metadata.extract_catstags = lambda *_: []
+    metadata.extract_license = lambda *_: None
+    metadata.extract_sitename = lambda *_: None
+    for paths in vars(xpaths).values():
+        if isinstance(paths, list):
+            paths[:] = [quicker(path) if isinstance(path, XPath) else path for path in paths]
+    compare = _compare_where_it_matters(external.compare_extraction)
+    core.compare_extraction = compare  # type: ignore[attr-defined]
+
+
+def _compare_where_it_matters(compare: Callable[..., Any]) -> Callable[..., Any]:
+    """trafilatura's comparison of its text with that of readability, without a run of readability that
+    cannot win: what it finds is taken if it is more than twice as long, or if trafilatura's own text has no
+    paragraphs, or fewer than tables."""
+    from lxml.etree import XPath
+    from lxml.html import HtmlElement
+
+    strings = XPath("//text()[not(parent::script or parent::style)]", smart_strings=False)
+
+    def compare_where_it_matters(
+        cleaned: HtmlElement, raw: HtmlElement, body: "_Element", text: str, options: Any
+    ) -> tuple["_Element", str]:
+        if text and options.focus == "precision":
+            paragraphs = body.findall(".//p")
+            longest = len(" ".join("".join(strings(raw)).split()))
+            if (
+                longest <= 2 * len(text)
+                and len(body.findall(".//table")) <= len(paragraphs)
+                and any(any(each.itertext()) for each in paragraphs)
+            ):
+                raw = HtmlElement()
+        found: tuple[_Element, str] = compare(cleaned, raw, body, text, options)
+        return found
+
+    return compare_where_it_matters
 
 
 _FORMATTING = "b big code em font i nobr s small strike strong tt u".split()

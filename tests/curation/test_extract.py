@@ -208,8 +208,9 @@ def test_deep_pages_below_the_limit_lose_nothing(depth: int, extractor: str) -> 
         ("<p>x" * 100_001, "extract.max_nodes is 100000"),
         ("<p " + " ".join(f"a{n}" for n in range(100_000)) + ">" + PARAGRAPH, "more than 2000 attributes"),
         ("<p " + " ".join(f"a{n}='>'" for n in range(100_000)) + ">" + PARAGRAPH, "more than 2000 attributes"),
+        ("<SCRIPT></script><p " + " ".join(f"a{n}" for n in range(100_000)) + ">", "more than 2000 attributes"),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_large_pages_are_refused_at_once(html: str, message: str) -> None:
     start = time.process_time()
@@ -254,8 +255,8 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
     assert int(done.stdout) < 300_000
 
 
-SLOW = "<article>" + '<time datetime="2019-01-02">x</time><p>abc def</p>' * 6_000 + "</article>"
-"""On which trafilatura's helper justext takes time that grows with the square of the length."""
+SLOW = "<article>" + '<time datetime="2019-01-02">x</time><p>abc def</p>' * 20_000 + "</article>"
+"""Takes trafilatura about a second."""
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may hit a callback first

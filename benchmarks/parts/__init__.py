@@ -1,0 +1,1 @@
+"""What ``benchmarks/*.py`` run in processes of their own."""
