@@ -18,6 +18,7 @@ Further class facts, where the defaults do not fit: ``column`` (of its scores in
 
 import importlib
 import inspect
+import json
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
@@ -77,13 +78,14 @@ def build_filters(options: Mapping[str, Mapping[str, Any] | None]) -> list[Any]:
     Raises:
         UserError: an unknown filter (the valid ones are listed) or a wrong option (it is named).
     """
-    filters = []
-    for name, values in options.items():
-        cls = registry().get(name)
-        if cls is None:
-            raise unknown_name("filter", name, registry())
-        filters.append(_build(cls, values or {}))
-    return filters
+    return [_build(name, json.dumps(values or {}, default=str)) for name, values in options.items()]
+
+
+def _find(name: str) -> type[Any]:
+    cls = registry().get(name)
+    if cls is None:
+        raise unknown_name("filter", name, registry())
+    return cls
 
 
 def column(each: Any) -> str:
@@ -93,7 +95,7 @@ def column(each: Any) -> str:
 
 def score_columns(options: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Mapping[str, type]]:
     """Column -> its scores and their types, for the filters of a configuration."""
-    return {column(each): each.scores for each in build_filters(options)}
+    return {column(cls): cls.scores for cls in map(_find, options)}
 
 
 def prepare_filters(options: Mapping[str, Mapping[str, Any] | None], cache: Path) -> dict[str, dict[str, str]]:
@@ -116,11 +118,21 @@ def open_filters(
     ]
 
 
-def _build(cls: type[Any], values: Mapping[str, Any]) -> Any:
-    from jsonargparse import ArgumentError, ArgumentParser
+@cache
+def _parser(name: str) -> Any:
+    from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(cls)
+    parser.add_class_arguments(registry()[name])
+    return parser
+
+
+@cache  # filters are frozen, and parsing takes milliseconds, which every task would spend
+def _build(name: str, options: str) -> Any:
+    from jsonargparse import ArgumentError
+
+    cls = _find(name)
+    parser, values = _parser(name), json.loads(options)
     valid = [action.dest for action in parser._actions if action.dest not in ("help", "config")]
     types = get_type_hints(cls)
     for key, value in values.items():
@@ -129,7 +141,7 @@ def _build(cls: type[Any], values: Mapping[str, Any]) -> Any:
         if value is None and NoneType not in get_args(types[key]):
             raise UserError(f"filters.{cls.name}.{key}: has no value; give one, or leave the line out")
     try:
-        return cls(**parser.parse_object(dict(values)).as_dict())
+        return cls(**parser.parse_object(values).as_dict())
     except (ArgumentError, TypeError, ValueError) as error:
         raise UserError(f"filters.{cls.name}: {error}") from error
 
