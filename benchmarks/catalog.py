@@ -11,7 +11,10 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, whose curation.py hides ours
 
 from curation.catalog import open_catalog, rows
 from curation.records import FilterCount, Workspace

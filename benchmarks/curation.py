@@ -17,19 +17,17 @@ not run on the hundredfold one.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-STOCK_PACKAGES = ("datatrove[io,processing]", "spacy", "lxml_html_clean")
-"""The extras do not name spaCy, which four of the filters and MinHash want, nor, since lxml 5.2, trafilatura's
-lxml_html_clean, without which its Trafilatura step skips every page."""
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, whose curation.py hides ours
+
+from benchmarks.parts.commands import CACHE, ROOT, call, measure, part, stock_environment
+
 RECIPES = ("stock", "precise", "fast")
 
 
@@ -49,47 +47,7 @@ class Measured:
     peak_mb: float
 
 
-def call(command: Sequence[str | Path], **options: Any) -> str:
-    """Standard output of a command run at the root of the checkout; its errors are shown if it fails."""
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, **options)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))}\nexited with {done.returncode}:\n{done.stderr[-3000:]}")
-    return done.stdout
-
-
-def part(name: str, *arguments: str | Path) -> Any:
-    """What a script of ``parts/`` prints, which is JSON."""
-    return json.loads(call([sys.executable, "-m", f"benchmarks.parts.{name}", *arguments]))
-
-
-def measure(command: Sequence[str | Path], scratch: Path, accepted: Sequence[int] = (0,)) -> dict[str, float]:
-    """Run a command under ``parts/measure.py``: its ``cpu_s``, ``wall_s`` and ``peak_mb``."""
-    figures, log = scratch / "figures.json", scratch / "log.txt"
-    launcher = [sys.executable, "-m", "benchmarks.parts.measure", figures]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    with log.open("w") as output:
-        code = subprocess.run(
-            list(map(str, [*launcher, *command])), cwd=ROOT, env=environment, stdout=output, stderr=output
-        ).returncode
-    if code not in accepted:
-        raise SystemExit(f"{' '.join(map(str, command))}\nexited with {code}:\n{log.read_text('utf-8')[-3000:]}")
-    found: dict[str, float] = json.loads(figures.read_text("utf-8"))
-    return found
-
-
 # ---- recipes ----------------------------------------------------------------------------------
-
-
-def stock_environment(cache: Path) -> Path:
-    """The interpreter of the environment with datatrove as pip resolves it, made at the first call."""
-    folder = cache / "stock"
-    python, stamp = folder / "bin" / "python", folder / "installed"
-    if not stamp.exists():
-        print(f"installing {', '.join(STOCK_PACKAGES)} into {folder}", file=sys.stderr)
-        venv.create(folder, with_pip=True, clear=True)
-        call([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *STOCK_PACKAGES])
-        stamp.write_text("\n".join(STOCK_PACKAGES), "utf-8")  # last: its existence means complete
-    return python
 
 
 def stock_command(python: Path, crawl: Path, out: Path) -> list[str | Path]:
@@ -200,12 +158,11 @@ def parse() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     parser.add_argument("--crawl", type=Path, default=shared / "crawl", help="folder of *.warc.gz files")
     parser.add_argument("--repeat", type=numbers, default=[1, 10, 100], help="sizes of the input for ours")
     parser.add_argument("--stock-repeat", type=numbers, default=[1, 10], help="sizes of the input for the baseline")
     parser.add_argument("--recipes", type=lambda text: text.split(","), default=RECIPES, help=", ".join(RECIPES))
-    parser.add_argument("--cache", type=Path, default=home / "open-curation-benchmarks", help="keeps the environment")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="keeps the environment")
     parser.add_argument("--scratch", type=Path, help="for inputs and outputs; about 10 MB a repeat of shared/crawl")
     options = parser.parse_args()
     if unknown := set(options.recipes) - set(RECIPES):

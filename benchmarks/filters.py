@@ -29,6 +29,8 @@ from datatrove.pipeline.filters import (
 )
 from datatrove.utils import text as datatrove_text
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, whose curation.py hides ours
+
 from curation.filters import build_filters
 from curation.lines import LinesConfig, remove_lines
 from curation.words import words_of
@@ -90,7 +92,6 @@ def agreement(ours: Decide, theirs: Decide, texts: list[str]) -> dict[str, float
 
 def main() -> None:
     """Print the table and the JSON line."""
-    sys.path.insert(0, str(ROOT))
     from tests.curation.filters.test_agreement import REASONS
 
     paths = [Path(argument) for argument in sys.argv[1:]]

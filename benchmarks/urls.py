@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, whose curation.py hides ours
+
 from curation.domains import BUILT_IN, find_source
 from curation.filters import open_filters, prepare_filters
 

@@ -5,6 +5,7 @@ Mapped pages count as a worker's memory; with plain reads it stays flat however 
 
 import json
 import os
+import weakref
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +39,7 @@ class Columns:
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         self._file = os.open(self.path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
         whole = os.fstat(self._file).st_size
         size = int.from_bytes(os.pread(self._file, 8, 0), "little")
         try:
@@ -52,10 +54,6 @@ class Columns:
             raise OSError(f"{self.path} is damaged: its header cannot be read") from error
         if end != whole:
             raise OSError(f"{self.path} is damaged: {whole} bytes, {end} expected")
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            os.close(self._file)
 
     def rows(self, name: str) -> int:
         """Length of the first axis of an array."""
