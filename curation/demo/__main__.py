@@ -1,4 +1,4 @@
-"""``python -m curation.demo``: builds the demo site, crawls it, and curates the crawl."""
+"""``python -m curation.demo``: builds the demo site, crawls it, curates the crawl, and looks at what was removed."""
 
 import argparse
 import shlex
@@ -8,14 +8,22 @@ import sys
 import time
 from pathlib import Path
 
+from curation.catalog.query import ask
 from curation.demo import site
 from curation.demo.crawl import crawl, serve
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError
+from curation.records import Workspace
 
 CURATE = (sys.executable, "-m", "curation.run")
 CONFIG = "smoke"
 WARC_NAME = "crawl/demo.warc.gz"
 """Where the crawl lies inside the workspace."""
+
+_LARGEST_CLUSTER = "SELECT id FROM document WHERE step IS NULL ORDER BY cluster_size DESC, url, id LIMIT 1"
+_DUPLICATES = (
+    "SELECT DISTINCT url, reason, duplicate_of, round(jaccard, 3) AS jaccard, cluster_size FROM document "
+    "WHERE step = 'dedup' ORDER BY duplicate_of, url LIMIT 6"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,10 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
 
-    command = [*CURATE, str(warc), "--workspace", str(options.workspace), "--config", CONFIG]
-    print(f"$ {shlex.join(['python', *command[1:]])}", flush=True)
-    code = _run(command)
+    code = _run([*CURATE, str(warc), "--workspace", str(options.workspace), "--config", CONFIG])
     if code in (EXIT_DONE, EXIT_SOME_FAILED):
+        for module, *words in _questions(Workspace(options.workspace)):
+            print(flush=True)
+            _run([sys.executable, "-m", module, *words, "--workspace", str(options.workspace)])
         print(_next_commands(options.workspace))
     return code
 
@@ -72,8 +81,18 @@ def _record(warc: Path) -> None:
     )
 
 
+def _questions(workspace: Workspace) -> list[tuple[str, ...]]:
+    """Commands that show what deduplication removed, and the nearest documents of one that had copies."""
+    if not workspace.exists:
+        return []
+    _, found = ask(workspace, _LARGEST_CLUSTER)
+    return [("curation.catalog", "sql", _DUPLICATES), *(("curation.near", document_id) for (document_id,) in found)]
+
+
 def _run(command: list[str]) -> int:
-    """Runs ``command`` on our own streams; signals reach it, and it alone decides how to stop."""
+    """Shows and runs ``command`` on our own streams; signals reach it, and it alone decides how to stop."""
+    words = (f'"{word}"' if "'" in word else shlex.quote(word) for word in command[1:])  # SQL reads better so
+    print("$ python", *words, flush=True)
     child = subprocess.Popen(command)
     previous = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
@@ -89,14 +108,11 @@ def _run(command: list[str]) -> int:
 
 def _next_commands(workspace: Path) -> str:
     where = shlex.quote(str(workspace))
-    query = (
-        "select step, reason, sum(documents) as documents from filter_count"
-        " where run_id = (select max(run_id) from run) group by all order by documents desc"
-    )
+    query = "SELECT url, reason, gopher_quality, text FROM document WHERE step = 'gopher_quality' LIMIT 5"
     return (
         "\nNext, for example:\n"
         f"  python -m curation.catalog status --workspace {where}\n"
-        f"  python -m curation.catalog sql {shlex.quote(query)} --workspace {where}"
+        f'  python -m curation.catalog sql "{query}" --workspace {where}'
     )
 
 

@@ -1,4 +1,4 @@
-"""The filter in CONTRIBUTING.md works as printed: found, tested by the contract, used by a run."""
+"""The filter in the README works as printed: found, tested by the contract, used by a run."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def with_the_filter(tmp_path: Path) -> dict[str, str]:
 
     ``sitecustomize`` is imported by every Python process, those that a run forks and starts included.
     """
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = (code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "class Shouting" in code)
     more = tmp_path / "more_filters"
     more.mkdir()
