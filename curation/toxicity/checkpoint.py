@@ -253,7 +253,8 @@ def _tokenizer(source: Source, config: Any) -> tuple[Any, int]:
         raise UserError(f"toxicity.model: the tokenizer in {source.folder} does not tell where tokens are in a text")
     if len(tokenizer) > config.vocab_size:
         raise UserError(
-            f"toxicity.model: the tokenizer in {source.folder} has {len(tokenizer)} tokens, the model {config.vocab_size}"
+            f"toxicity.model: the tokenizer in {source.folder} has {len(tokenizer)} tokens, "
+            f"the model {config.vocab_size}"
         )
     # Without model_max_length a tokenizer says 1e30; the positions of RoBERTa begin behind its padding.
     room = config.max_position_embeddings - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)

@@ -43,7 +43,7 @@ def balanced(rows: Sequence[tuple[str, tuple[float, ...]]], each: int) -> list[t
 def train(
     folder: Path, examples: int = 1500, epochs: int = 3, hidden: int = 64, layers: int = 1, most_tokens: int = 512
 ) -> Path:
-    """Train a BERT and save it as Detoxify does; returns the checkpoint, beside which configuration and tokenizer are."""
+    """Train a BERT and save it as Detoxify does; returns the checkpoint; configuration and tokenizer are beside it."""
     import torch
     from tokenizers.implementations import BertWordPieceTokenizer
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
@@ -51,7 +51,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     rows = balanced(tweets(), examples)
     words = BertWordPieceTokenizer(lowercase=True)
-    words.train_from_iterator([text for text, _ in rows], vocab_size=4000, show_progress=False)
+    texts: Any = [text for text, _ in rows]
+    words.train_from_iterator(texts, vocab_size=4000, show_progress=False)
     words.save_model(str(folder))
     tokenizer = BertTokenizer.from_pretrained(folder, model_max_length=most_tokens)
     tokenizer.save_pretrained(folder)
@@ -63,9 +64,9 @@ def train(
         num_attention_heads=max(1, hidden // 64),
         intermediate_size=4 * hidden,
         max_position_embeddings=most_tokens,
-        num_labels=len(LABELS),
         pad_token_id=tokenizer.pad_token_id,
     )
+    config.num_labels = len(LABELS)
     model = BertForSequenceClassification(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3 if hidden < 256 else 3e-4)
     random_ = random.Random(2)
