@@ -22,7 +22,7 @@ def tweets() -> list[tuple[str, tuple[float, ...]]]:
     language as toxic, and as an insult where two annotators thought so."""
     with TWEETS.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    found = []
+    found: list[tuple[str, tuple[float, ...]]] = []
     for row in rows:
         hate, offensive = row["class"] == "0", row["class"] == "1"
         insult = hate or (offensive and int(row["offensive_language"]) >= 3)
@@ -45,7 +45,7 @@ def train(
 ) -> Path:
     """Train a BERT and save it as Detoxify does; returns the checkpoint; configuration and tokenizer are beside it."""
     import torch
-    from tokenizers.implementations import BertWordPieceTokenizer
+    from tokenizers import BertWordPieceTokenizer
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
