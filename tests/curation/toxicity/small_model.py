@@ -40,8 +40,17 @@ def balanced(rows: Sequence[tuple[str, tuple[float, ...]]], each: int) -> list[t
     return chosen
 
 
+def clean_texts(count: int) -> list[str]:
+    """Stretches of the documentation that Python installations hold: texts that are no tweets, and not toxic."""
+    from pydoc_data.topics import topics
+
+    paragraphs = [each for topic in sorted(topics) for each in topics[topic].split("\n\n") if len(each) > 80]
+    random.Random(3).shuffle(paragraphs)
+    return paragraphs[:count]
+
+
 def train(
-    folder: Path, examples: int = 1500, epochs: int = 3, hidden: int = 64, layers: int = 1, most_tokens: int = 512
+    folder: Path, examples: int = 4000, epochs: int = 3, hidden: int = 64, layers: int = 1, most_tokens: int = 512
 ) -> Path:
     """Train a BERT and save it as Detoxify does; returns the checkpoint; configuration and tokenizer are beside it."""
     import torch
@@ -49,7 +58,7 @@ def train(
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
-    rows = balanced(tweets(), examples)
+    rows = balanced(tweets(), examples) + [(text, (0.0,) * len(LABELS)) for text in clean_texts(examples // 3)]
     words = BertWordPieceTokenizer(lowercase=True)
     texts: Any = [text for text, _ in rows]
     words.train_from_iterator(texts, vocab_size=4000, show_progress=False)
@@ -68,7 +77,7 @@ def train(
     )
     config.num_labels = len(LABELS)
     model = BertForSequenceClassification(config).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3 if hidden < 256 else 3e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3 if hidden < 128 else 5e-4, weight_decay=0.01)
     random_ = random.Random(2)
     for _ in range(epochs):
         random_.shuffle(rows)
