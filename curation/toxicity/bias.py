@@ -152,19 +152,16 @@ def _rate(above: Array, unit: Array) -> Estimate:
 
 def _auc(scores: Array, positive: Array, negative: Array, unit: Array) -> Estimate:
     chosen = positive | negative
-    ranked, labels = scores[chosen], positive[chosen]
-
-    def area(weights: Array) -> float:
-        return weighted_auc(ranked, labels, weights)
-
-    return _bootstrapped(area, unit[chosen])
+    _, rank = np.unique(scores[chosen], return_inverse=True)
+    labels = positive[chosen]
+    return _bootstrapped(lambda weights: weighted_auc(rank, labels, weights), unit[chosen])
 
 
-def weighted_auc(scores: Array, positive: Array, weights: Array) -> float:
-    """Probability that a positive ranks above a negative, ties half (Mann-Whitney), items counted by weight."""
-    _, place = np.unique(scores, return_inverse=True)
-    up = np.bincount(place, weights=weights * positive)
-    down = np.bincount(place, weights=weights * ~positive)
+def weighted_auc(rank: Array, positive: Array, weights: Array) -> float:
+    """Probability that a positive ranks above a negative, ties half (Mann-Whitney), items counted by weight; NaN where
+    one kind is absent. Ranks are small integers."""
+    up = np.bincount(rank, weights=weights * positive)
+    down = np.bincount(rank, weights=weights * ~positive)
     below = np.cumsum(down) - down
     total = up.sum() * down.sum()
     return float((up * (below + down / 2)).sum() / total) if total else float("nan")

@@ -109,7 +109,8 @@ def calibrate(
     seed: int = 0,
     tell: Any = lambda done: None,
 ) -> Calibration:
-    """Find the highest threshold at which the cascade removes the wanted share of what the checkpoint alone removes.
+    """Find the highest threshold at which the cascade removes the wanted share of what the checkpoint alone removes,
+    with some certainty: with few texts it is lower, and sends more on.
 
     The texts are split at random: one half gives the threshold, the other says what recall it has. Every text is
     scored by the checkpoint; the texts of the second half that it removes are scored once more by the cascade.
@@ -140,8 +141,7 @@ def calibrate(
         )
     # The cheap model must send the window that is worst: the highest of its scores that touch it.
     heat = sorted(_heat(cheap.windows(texts[place]), scores) for place, scores in known)
-    missed = int((1 - target_recall) * len(heat))
-    threshold = min(heat[missed], 1.0)
+    threshold = heat[_may_miss(len(heat), target_recall)]
     caught = 0
     for place in held:
         hot = suspicious(cheap.windows(texts[place]), threshold)
@@ -161,6 +161,17 @@ def calibrate(
         recall_high=recall.high,
         sent=sent,
     )
+
+
+def _may_miss(n: int, target_recall: float) -> int:
+    """How many of n may lie below the threshold, so that the recall is the target's with a confidence of 95 %, as far
+    as n allows (one-sided binomial limit, Clopper and Pearson 1934, https://doi.org/10.1093/biomet/26.4.404)."""
+    from scipy.stats import binom
+
+    missed = 0
+    while missed + 1 < n and binom.cdf(missed + 1, n, 1 - target_recall) <= 0.05:
+        missed += 1
+    return missed
 
 
 def _heat(windows: Sequence[Window], scores: Toxicity) -> float:

@@ -197,7 +197,7 @@ def _read_pickle(path: Path, where: str) -> Any:
             "tensors, numbers and names alone"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"{where}: is damaged or no checkpoint: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{where}: is damaged or no checkpoint: {_first_line(error)}") from error
 
 
 def _detoxify_format(loaded: Mapping[str, Any], where: str) -> tuple[dict[str, str], list[str], Mapping[str, Any]]:
@@ -263,11 +263,15 @@ def _tokenizer(source: Source, config: Any) -> tuple[Any, int]:
 
 def _missing_base(source: Source, what: str, error: Exception) -> UserError:
     if isinstance(source.folder, Path):
-        return UserError(f"toxicity.model: the {what} in {source.folder} cannot be read: {str(error).splitlines()[0]}")
+        return UserError(f"toxicity.model: the {what} in {source.folder} cannot be read: {_first_line(error)}")
     return NotAtHand(
         f"toxicity.model: the {what} of {source.folder} is not in the cache of Hugging Face; where there is a network: "
         f"python -m curation.toxicity fetch {source.name}"
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _fill(model: Any, state: Mapping[str, Any], where: str) -> None:
