@@ -71,20 +71,20 @@ def test_a_higher_target_sends_more(found: Calibration, texts: list[str], scorer
 def test_another_checkpoint_moves_the_threshold(
     checkpoint: Path, found: Calibration, texts: list[str], cheap: Cheap, tmp_path: Path
 ) -> None:
-    """One that rejects only half as many: what is left for it are the worst."""
+    """One that takes harmless texts for toxic: the cheap model must send nearly everything on."""
     import shutil
 
     import torch
 
-    folder = tmp_path / "strict"
+    folder = tmp_path / "other"
     shutil.copytree(checkpoint, folder)
     weights = torch.load(folder / "model.ckpt", weights_only=True)["state_dict"]
-    weights["classifier.bias"] = weights["classifier.bias"] - 2.0
+    for key in ("classifier.weight", "classifier.bias"):
+        weights[key] = -weights[key]
     small_model.save(folder, weights)
-    strict = Scorer(find_checkpoint(str(folder)), "cpu")
-    other = calibrate(texts, strict, cheap, "c" * 64, CONFIG, 0.97)
-    assert other.removed < found.removed
-    assert other.threshold != found.threshold
+    other = calibrate(texts, Scorer(find_checkpoint(str(folder)), "cpu"), cheap, "c" * 64, CONFIG, 0.97)
+    assert other.threshold < found.threshold / 2
+    assert other.sent > found.sent
     path = tmp_path / "calibration.json"
     save_calibration(path, found)
     with pytest.raises(UserError, match="was made for another checkpoint"):
