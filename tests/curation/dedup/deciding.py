@@ -5,7 +5,7 @@ from pathlib import Path
 
 from datatrove.data import Document
 
-from curation.dedup.columns import Columns, open_columns
+from curation.dedup.columns import Columns
 from curation.dedup.config import DedupConfig
 from curation.dedup.corpus import Segment
 from curation.dedup.decisions import decision_path, load_decisions
@@ -55,7 +55,6 @@ def decide(
                 outcomes[document.id] = Outcome(*found.removed[sequence])
             else:
                 outcomes[document.id] = Outcome(None, None, None, found.sizes.get(sequence, 1))
-    open_columns.cache_clear()
     return outcomes
 
 

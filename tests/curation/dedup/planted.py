@@ -2,6 +2,7 @@
 
 import random
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -9,6 +10,7 @@ from itertools import product
 from datatrove.data import Document
 
 from curation.dedup.config import DedupConfig
+from tests.curation.fixtures_text import SENTENCES
 
 VOCABULARY = tuple("".join(each) for each in product(("ba", "do", "ki", "lu", "me", "no", "ri", "su"), repeat=3))
 """512 words that no tokenizer splits."""
@@ -92,7 +94,9 @@ def words_in(text: str) -> tuple[str, ...]:
 def shingle_set(words: Sequence[str], ngram: int) -> Shingles:
     """Runs of ``ngram`` words; a shorter text is one."""
     size = min(ngram, len(words))
-    return frozenset(tuple(words[begin : begin + size]) for begin in range(len(words) - size + 1)) if size else frozenset()
+    return (
+        frozenset(tuple(words[begin : begin + size]) for begin in range(len(words) - size + 1)) if size else frozenset()
+    )
 
 
 def true_jaccard(left: Shingles, right: Shingles) -> float:
@@ -209,3 +213,27 @@ def next_crawl(earlier: Sequence[Page], seed: int, ngram: int = 5) -> list[Page]
             pages.append(Page(page_id(chance), prose(chance, 50) if chance.random() < 0.5 else words, page))
     chance.shuffle(pages)
     return pages
+
+
+# ---- other scripts ----------------------------------------------------------------------------
+
+UNSPACED = ("cmn_Hani", "jpn_Jpan", "tha_Thai")
+
+
+def text_of(language: str, chance: random.Random, pieces: int = 260) -> str:
+    """A long text of a language: words of our sentences in random order, three letters where no space parts words."""
+    sentences = " ".join(SENTENCES[language])
+    if language not in UNSPACED:
+        return " ".join(chance.choice(sentences.split()) for _ in range(pieces)) + "."
+    letters = "".join(each for each in sentences if unicodedata.category(each)[0] in "LM")
+    begins = [chance.randrange(0, len(letters) - 3) for _ in range(pieces)]
+    return "".join(letters[begin : begin + 3] for begin in begins)
+
+
+def mistyped(text: str, share: float, chance: random.Random) -> str:
+    """The text with a share of its letters exchanged for others of it."""
+    characters = list(text)
+    places = [place for place, each in enumerate(text) if each.isalpha()]
+    for place in chance.sample(places, round(share * len(places))):
+        characters[place] = text[chance.choice(places)]
+    return "".join(characters)

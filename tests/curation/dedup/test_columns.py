@@ -22,7 +22,7 @@ def arrays(draw: st.DrawFn) -> Array:
     shape, dtype = draw(SHAPES), np.dtype(draw(TYPES))
     seed = draw(st.integers(0, 2**32 - 1))
     size = int(np.prod(shape)) * dtype.itemsize
-    data = np.random.default_rng(seed).integers(0, 2 if dtype == bool else 256, size, dtype=np.uint8)
+    data = np.random.default_rng(seed).integers(0, 2 if dtype.kind == "b" else 256, size, dtype=np.uint8)
     found: Array = np.nan_to_num(data.view(dtype).reshape(shape), copy=True)
     return found
 

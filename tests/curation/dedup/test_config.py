@@ -23,7 +23,12 @@ def test_wrong_options_of_near_duplicates(name: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_removed_share", -0.1), ("max_removed_share", 1.1), ("max_removed_share", float("nan")), ("min_documents", 0)],
+    [
+        ("max_removed_share", -0.1),
+        ("max_removed_share", 1.1),
+        ("max_removed_share", float("nan")),
+        ("min_documents", 0),
+    ],
 )
 def test_wrong_options_of_alarms(name: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"dedup\.alarm\.{name}: {value}"):
