@@ -156,5 +156,7 @@ class Clusters:
         for numbers, leaders in self._batches(unmeasured):
             unique, places = np.unique(leaders, return_inverse=True)
             standing = self.corpus.standing(unique)[places]
-            self._insert("similarity", number=numbers, jaccard=similarities(self.corpus, numbers, standing))
+            jaccard = similarities(self.corpus, numbers, standing)
+            jaccard[~self.corpus.comparable(standing)] = np.nan
+            self._insert("similarity", number=numbers, jaccard=jaccard)
         save_decisions(folder, self.corpus, self._batches(_DECISIONS, own=self.corpus.own))

@@ -108,6 +108,15 @@ class Corpus:
         low, high = columns.read("offsets", row, row + 2)
         return columns.read("shingles", int(low), int(high))
 
+    def comparable(self, numbers: Array) -> Array:
+        """bool: whose shingles are of as many words as those of the run's own documents."""
+        same = [
+            each.near or open_columns(each.path).meta["ngram"] == open_columns(self.segments[0].path).meta["ngram"]
+            for each in self.segments
+        ]
+        found: Array = np.array(same, dtype=bool)[np.searchsorted(self.bases, numbers, side="right") - 1]
+        return found
+
     def represented(self, numbers: Array) -> Array:
         """bool: of held documents, given by ascending number, those whose ``stand_ins`` are held, too, and
         count. What was removed for a document that is taken down, or that the run reads itself, does not."""

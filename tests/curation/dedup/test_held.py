@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from curation.dedup.columns import open_columns
-from curation.dedup.config import DedupConfig
+from curation.dedup.config import DedupConfig, NearConfig
 from curation.dedup.index import forget, held_segments
 from curation.dedup.phases import Limits
 from tests.curation.dedup.deciding import decide, index_of
@@ -118,6 +118,20 @@ def test_what_does_not_count(tmp_path: Path) -> None:
     assert forget(tmp_path / "one" / "index", ["a" * 32]) == 1
     open_columns.cache_clear()  # of a process that begins after it
     assert reasons("forgotten", {"f"}, ("a" * 32,)) == [None, "near_duplicate"]
+
+
+def test_shingles_of_another_length_are_not_measured(tmp_path: Path) -> None:
+    """A run with other shingles holds what is repeated: how like it is cannot be told, unless the text is the same."""
+    chance = random.Random(5)
+    base = prose(chance, 100)
+    run(tmp_path / "one", [Page("a" * 32, base, 1), Page("b" * 32, edited(base, 0.85, chance), 2)], DedupConfig())
+    config = DedupConfig(near=NearConfig(ngram=3))
+    again = [Page("1" * 32, base, 1), Page("2" * 32, base, 3), Page("3" * 32, edited(base, 0.9, chance), 4)]
+    found = run(tmp_path / "two", again, config, held=tmp_path / "one")
+    assert [(each.reason, each.jaccard) for each in found] == [("same_url", None), ("same_text", 1.0), (None, None)]
+    bands = DedupConfig(near=NearConfig(bands=3))
+    found = run(tmp_path / "three", again, bands, held=tmp_path / "one")
+    assert [(each.reason, each.jaccard) for each in found] == [("same_url", 1.0), ("same_text", 1.0), (None, None)]
 
 
 def test_order_among_the_held_is_that_of_ids(tmp_path: Path) -> None:
