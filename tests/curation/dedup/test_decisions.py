@@ -66,7 +66,10 @@ def check_invariants(pages: Sequence[Page], outcomes: dict[str, Outcome], config
 @pytest.mark.parametrize(
     ("ngram", "threshold", "switches"),
     [
-        *((ngram, threshold, "url exact near") for ngram, threshold in [(5, 0.7), (3, 0.5), (2, 0.9), (9, 0.8), (5, 0.3)]),
+        *(
+            (ngram, threshold, "url exact near")
+            for ngram, threshold in [(5, 0.7), (3, 0.5), (2, 0.9), (9, 0.8), (5, 0.3)]
+        ),
         *((5, 0.7, switches) for switches in ["url exact", "exact near", "url near", "near"]),
         *((1, 1.0, switches) for switches in ["url exact near", "url near"]),
     ],
