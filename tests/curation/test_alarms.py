@@ -81,6 +81,7 @@ def test_options_of_the_command_reach_it_and_nothing_lost_is_no_alarm(workspace:
     assert "alarm:" not in curate(tmp_path / "off", source, *SMOKE, *NO_DEDUP, *strict)
 
 
+@pytest.mark.full
 def test_many_alarms_are_cut(tmp_path: Path) -> None:
     lines(tmp_path / "x.jsonl", {f"host{number}.example": (2, 1) for number in range(25)}, 0)
     printed = curate(
