@@ -154,5 +154,9 @@ class Clusters:
             self._insert("leader", number=numbers, hi=ids[:, 0], lo=ids[:, 1], jaccard=jaccard)
         unmeasured = "SELECT number, leader FROM final WHERE jaccard IS NULL ORDER BY number"
         for numbers, leaders in self._batches(unmeasured):
-            self._insert("similarity", number=numbers, jaccard=similarities(self.corpus, numbers, leaders))
+            unique, places = np.unique(leaders, return_inverse=True)
+            standing = self.corpus.standing(unique)[places]
+            jaccard = similarities(self.corpus, numbers, standing)
+            jaccard[~self.corpus.comparable(standing)] = np.nan
+            self._insert("similarity", number=numbers, jaccard=jaccard)
         save_decisions(folder, self.corpus, self._batches(_DECISIONS, own=self.corpus.own))

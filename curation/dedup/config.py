@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from curation.errors import UserError
 
+LONGEST_SHINGLE = 256
+"""What ``curation.words.ngram_hashes`` can do."""
+
 
 @dataclass(frozen=True)
 class NearConfig:
@@ -25,6 +28,8 @@ class NearConfig:
         for name in ("ngram", "bands", "rows"):
             if getattr(self, name) < 1:
                 raise UserError(f"dedup.near.{name}: {getattr(self, name)} is not positive")
+        if self.ngram > LONGEST_SHINGLE:
+            raise UserError(f"dedup.near.ngram: {self.ngram} is more than {LONGEST_SHINGLE}")
         if not 0 < self.threshold <= 1:
             raise UserError(f"dedup.near.threshold: {self.threshold} is not above 0 and at most 1")
 
