@@ -30,7 +30,7 @@ CREATE TABLE leader (number BIGINT, hi UBIGINT, lo UBIGINT, jaccard DOUBLE);
 """
 _RANK = """
 CREATE TABLE rank AS
-    SELECT number, row_number() OVER (ORDER BY number < $own, hi, lo) - 1 AS rank FROM node
+    SELECT number, row_number() OVER (ORDER BY number < $own, hi, lo, number) - 1 AS rank FROM node
 """
 _EDGE = """
 CREATE TABLE edge AS SELECT least(a.rank, b.rank) AS keep, greatest(a.rank, b.rank) AS go, jaccard

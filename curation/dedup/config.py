@@ -39,9 +39,9 @@ class AlarmConfig:
     """When to warn that deduplication has taken too much: boilerplate can wipe out a whole source."""
 
     max_removed_share: float = 0.5
-    """Share of a domain's, or of a language's, documents above which a warning names it."""
+    """Share of a domain's, a language's or a raw file's documents above which a warning names it."""
     min_documents: int = 50
-    """Domains and languages with fewer documents before deduplication are not looked at."""
+    """Domains, languages and raw files with fewer documents before deduplication are not looked at."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_removed_share <= 1:
