@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from curation.catalog import open_catalog, rows
 from curation.errors import EXIT_DONE, EXIT_USAGE, UserError, unknown_name
 from curation.records import Dataset, DatasetShard, Tombstone, TombstoneHit, Workspace, new_ulid, now
+from curation.storage import open_workspace
 from curation.tombstones import KINDS, validate
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def documents(workspace: Workspace, reference: str, batch_size: int = 256) -> It
         shards = members(connection, find(connection, reference)["dataset_id"])
         tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
     for shard in shards:
-        with pq.ParquetFile(workspace.root / shard["path"], pre_buffer=False) as file:
+        with pq.ParquetFile(workspace.open_shard(shard["path"]), pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=batch_size):
                 if tombstones.rules:
                     keys = batch.select(["id", "url", "domain"]).to_pylist()
@@ -246,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
     options = build_parser().parse_args(argv)
     try:
-        _run(options, Workspace(options.workspace))
+        _run(options, open_workspace(options.workspace))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE

@@ -140,6 +140,10 @@ class RunFolder:
         """Where the run's shards go."""
         return self.workspace.shards / self.run_id
 
+    def shard_path(self, name: str) -> str:
+        """A file among the run's shards, as in ``Shard.path``."""
+        return f"shards/{self.run_id}/{name}"
+
     def save(self, name: str, value: Any) -> None:
         """Store a working file as JSON, durably."""
         path = self.scratch / f"{name}.json"
