@@ -6,7 +6,9 @@ before, and nothing else: no rename, no append, no lock. Each process makes its 
 
 import contextlib
 import errno
+import io
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +31,9 @@ STORES = {
 
 ATTEMPTS = 5
 """A request that the network or the server lets down is made this often, over about 15 seconds."""
+
+LOOK_SECONDS = 15.0
+"""How long a store may take to answer the first time."""
 
 THREADS = 8
 """Small objects that are moved at the same time."""
@@ -76,7 +81,7 @@ class ObjectStore:
         """Name -> info of all objects below a folder."""
 
         def request(filesystem: Any, path: str) -> dict[str, Info]:
-            start = len(path) - len(folder)
+            start = len(self.path("")) + 1
             found = filesystem.find(path, detail=True)
             files = ((name, info) for name, info in found.items() if info["type"] == "file")
             return {name[start:]: info for name, info in files if name.startswith(f"{path}/") and name[-1] != "/"}
@@ -239,13 +244,16 @@ def _look(filesystem: Any, url: str, base: str, bucket: str) -> None:
     Raises:
         UserError: no such bucket, no access, no answer; it says what to do.
     """
+    from fsspec.asyn import sync
+
     try:
         if hasattr(filesystem, "call_s3"):
             # Of s3fs's own requests some take a missing bucket for an empty one, some list all that is there.
             patient, filesystem.retries = filesystem.retries, 1
             try:
                 key = base.partition("/")[2]
-                filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{key}/" if key else "", MaxKeys=1)
+                wanted = {"Bucket": bucket, "Prefix": f"{key}/" if key else "", "MaxKeys": 1}
+                sync(filesystem.loop, filesystem._call_s3, "list_objects_v2", timeout=LOOK_SECONDS, **wanted)
             finally:
                 filesystem.retries = patient
         else:
@@ -257,6 +265,11 @@ def _look(filesystem: Any, url: str, base: str, bucket: str) -> None:
         raise UserError(
             f"{url}: access denied ({error}); name credentials that may list, read, write and delete there"
             f"{_CREDENTIALS.get(url.partition(':')[0], '')}"
+        ) from error
+    except TimeoutError as error:
+        raise UserError(
+            f"{url}: no answer within {LOOK_SECONDS:.0f} s; is the network up, and is the endpoint right "
+            f"({_endpoint(filesystem)})?"
         ) from error
     except OSError as error:
         raise UserError(
@@ -301,6 +314,65 @@ def changed_at(info: Info) -> float:
         if isinstance(value, int | float):
             return float(value)
     return 0.0
+
+
+_SECRET = re.compile(r"secret|password|token|authorization|account_key|sas_|connection_string", re.IGNORECASE)
+
+
+def refuse_secrets(options: Mapping[str, Any], name: str = "read.storage_options") -> None:
+    """Raise UserError if options for fsspec, which are recorded with a run, hold a credential."""
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            refuse_secrets(value, f"{name}.{key}")
+        elif value and _SECRET.search(str(key)) and value not in ("anon", "google_default", "cloud"):
+            raise UserError(
+                f"{name}.{key}: options are recorded with the run, and secrets must not be; give it in the "
+                "environment (AWS_SECRET_ACCESS_KEY, FSSPEC_S3_SECRET, ...) or in a configuration file of the storage"
+            )
+
+
+class NewObject(io.RawIOBase):
+    """An object that is written piece by piece, and appears with ``commit``; until then nobody sees any of it.
+
+    Raises OSError.
+    """
+
+    def __init__(self, store: ObjectStore, name: str) -> None:
+        self.url = f"{store.url}/{name}" if name else store.url
+        self._committed = False
+        with plain_errors(self.url):
+            self._file: Any = store.filesystem.open(
+                store.path(name), "wb", block_size=2 * BLOCK_BYTES, autocommit=False
+            )
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        with plain_errors(self.url):
+            return int(self._file.write(data))
+
+    def close(self) -> None:
+        """All of it is at the store, and still invisible."""
+        if not self.closed:
+            super().close()
+            with plain_errors(self.url):
+                self._file.close()
+
+    def commit(self) -> None:
+        """Let it appear, whole."""
+        self.close()
+        with plain_errors(self.url):
+            self._file.commit()
+        self._committed = True
+
+    def discard(self) -> None:
+        """Take it back, as far as the store can be reached; nothing happens after ``commit``."""
+        if not self._committed:
+            with contextlib.suppress(OSError), plain_errors(self.url):
+                self._file.discard()
+            self._file.closed = True  # else its end would flush what is no more
+            super().close()
 
 
 def checked_url(url: str) -> str:

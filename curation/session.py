@@ -25,6 +25,7 @@ from curation.deduplicate import committed_parts, decided_manifest, held_by, pla
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError, unknown_name
 from curation.executors import StopSignal, run_stage
 from curation.filters import prepare_filters, score_columns, stale_scores
+from curation.objects import refuse_secrets
 from curation.parents import add_parent, check_parent, parent_filters, parent_plan
 from curation.plan import RunFolder, plan_raw, save_shard_tasks
 from curation.preview import configuration, input_table
@@ -64,6 +65,7 @@ class Request:
             raise UserError(f"--limit {self.limit}: must be at least 1")
         if self.limit is not None and self.parent:
             raise UserError("--limit reads raw records: it does not go with --from")
+        refuse_secrets(self.config.read.storage_options)
 
 
 def _facts(folder: RunFolder) -> list[ShardFacts]:

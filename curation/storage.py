@@ -16,8 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from curation.errors import UserError
 from curation.objects import ObjectStore, changed_at, checked_url, stamp
 from curation.records import RECORD_TYPES, RecordFile, Workspace, new_ulid
+from curation.sources.glob import has_magic
 from curation.sources.location import is_url, local_path
 
 IDENTITY = "workspace.json"
@@ -35,7 +37,11 @@ def open_workspace(name: str | os.PathLike[str]) -> Workspace:
     """
     if isinstance(name, str) and is_url(name):
         path = local_path(name)
-        return ObjectWorkspace(checked_url(name)) if path is None else Workspace(path)
+        if path is not None:
+            return Workspace(path)
+        if has_magic(name):
+            raise UserError(f"{name}: a workspace's URL cannot have the characters of globs, * ? [")
+        return ObjectWorkspace(checked_url(name))
     return Workspace(name)
 
 
