@@ -490,6 +490,10 @@ class Workspace:
         for each in (folder / "scratch", folder / "stages", self.shards / run_id, self.index / run_id):
             shutil.rmtree(each, ignore_errors=True)
 
+    def generation(self, run_id: str) -> str | None:
+        """Changes with each ``begin_anew`` of a run whose working files may be out of its reach."""
+        return None
+
     def index_runs(self) -> set[str]:
         """Ids of the runs that have an index."""
         return {path.name for path in self.index.glob("*") if path.is_dir()}

@@ -290,6 +290,8 @@ class Session:
             self.workspace.begin_anew(folder.run_id)
         tombstones = Tombstones.of(self.workspace.rows("tombstone"))
         folder.save("tombstones", tombstones.rules)
+        if not self.workspace.local:
+            folder.save("generation", self.workspace.generation(folder.run_id))
         folder.save("prepared", asked.get("prepared", {}))
         if asked["parent"] is not None:
             files, tasks = parent_plan(self.workspace, asked["parent"])
@@ -309,12 +311,14 @@ class Session:
         return files
 
     def _plan_stands(self, folder: RunFolder) -> bool:
-        """Whether there is a plan to go on with. On object storage, the shards that it has led to must be there:
-        a take-down from another host may have removed them, and could not reach the working files."""
+        """Whether there is a plan to go on with. On object storage ``catalog gc`` on another host may have found
+        that it must begin anew, since it holds text that was taken down, and could not reach the working files."""
         if folder.load("tasks/count") is None:
             return False
         if self.workspace.local:
             return True
+        if folder.load("generation") != self.workspace.generation(folder.run_id):
+            return False
         stored = self.workspace.run_shards(folder.run_id)
         return all(stored.get(folder.shard_path(f"{each.name}.parquet")) == each.bytes for each in _facts(folder))
 

@@ -202,6 +202,11 @@ class ObjectWorkspace(Workspace):
         self._store.remove(self._store.find(f"shards/{run_id}"))
         self._store.remove(self._store.find(f"index/{run_id}"))
         super().begin_anew(run_id)
+        self._store.put(f"runs/{run_id}/generation", new_ulid().encode())
+
+    def generation(self, run_id: str) -> str | None:
+        name = f"runs/{run_id}/generation"
+        return self._store.get(name).decode() if self._store.info(name) is not None else None
 
     # ---- index ----
 
