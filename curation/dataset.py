@@ -20,6 +20,7 @@ examples:
   python -m curation.dataset create news --run RUN --languages eng_Latn,deu_Latn --why "German added"
   python -m curation.dataset diff news@1 news@2 --workspace W
   python -m curation.dataset export news --to news/ --format datasets --workspace W
+  python -m curation.dataset export news --to s3://bucket/news.jsonl.zst --workspace s3://bucket/W
   python -m curation.dataset takedown --url https://example.com/page --why "request 17" --workspace W
 """
 
@@ -216,7 +217,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--workspace", default="workspace", help="the workspace (default: ./workspace)")
+    common.add_argument("--workspace", default="workspace", help="folder or URL (default: ./workspace)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     make = commands.add_parser("create", parents=[common], help="make the next version out of a run's shards")
     make.add_argument("name")
@@ -230,7 +231,9 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("new", help="NAME or NAME@VERSION")
     export = commands.add_parser("export", parents=[common], help="write the documents somewhere else")
     export.add_argument("dataset", help="NAME or NAME@VERSION")
-    export.add_argument("--to", required=True, help="JSONL file (.gz and .zst compress), or folder for 'datasets'")
+    export.add_argument(
+        "--to", required=True, help="JSONL file (.gz, .zst compress), folder for 'datasets', or such a URL"
+    )
     export.add_argument("--format", choices=("jsonl", "datasets"), default="jsonl")
     export.add_argument("--columns", default="", help="comma-separated; none: all")
     remove = commands.add_parser("takedown", parents=[common], help="hide documents everywhere, at once")

@@ -143,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("query", nargs="?", metavar="TEXT|ID", help="a text, or a document's id (32 hex digits)")
-    parser.add_argument("--workspace", default="workspace", help="the workspace (default: ./workspace)")
+    parser.add_argument("--workspace", default="workspace", help="folder or URL (default: ./workspace)")
     parser.add_argument("--file", metavar="PATH", help="read the text from a UTF-8 file; '-' is standard input")
     parser.add_argument("--threshold", type=float, default=0.5, help="least true Jaccard similarity (default: 0.5)")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="most documents shown (default: 10)")

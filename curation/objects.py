@@ -175,21 +175,27 @@ class ObjectStore:
         """Make a request; again where the network or the server was at fault. ``missing`` is the answer of one
         for what does not exist."""
         filesystem, path = self.filesystem, self.path(name)
-        for attempt in range(ATTEMPTS):
-            try:
-                with plain_errors(f"{self.url}/{name}"):
-                    return request(filesystem, path)
-            except FileNotFoundError:
-                if missing is ...:
-                    raise
-                answer: T = missing
-                return answer
-            except OSError as error:
-                passing = error.errno in (errno.EIO, errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT)
-                if not passing or attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(2**attempt)
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            return patiently(lambda: request(filesystem, path), f"{self.url}/{name}")
+        except FileNotFoundError:
+            if missing is ...:
+                raise
+            answer: T = missing
+            return answer
+
+
+def patiently(request: Callable[[], T], url: str) -> T:
+    """Do what can be done again, again where the network or the server was at fault. Raises OSError."""
+    for attempt in range(ATTEMPTS):
+        try:
+            with plain_errors(url):
+                return request()
+        except OSError as error:
+            passing = error.errno in (errno.EIO, errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT)
+            if not passing or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(2**attempt)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _read(opened: BinaryIO, url: str) -> bytes:

@@ -130,7 +130,10 @@ class Session:
         if self.run_id is None:
             log.warning("interrupted before anything was written")
             return
-        self._end("interrupted", EXIT_INTERRUPTED, "stopped by the user")
+        try:
+            self._end("interrupted", EXIT_INTERRUPTED, "stopped by the user")
+        except OSError as error:
+            log.error("the stop could not be recorded: %s", error)
         log.warning("interrupted; go on with: %s", self._resume_command())
 
     def failed(self, why: str) -> None:

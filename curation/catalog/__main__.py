@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--workspace", default="workspace", help="the workspace (default: ./workspace)")
+    common.add_argument("--workspace", default="workspace", help="folder or URL (default: ./workspace)")
     commands.add_parser("status", parents=[common], help="runs, datasets and sizes at a glance")
     sql = commands.add_parser("sql", parents=[common], help="answer one SELECT")
     sql.add_argument("query", help="SQL over the tables; the view 'document' holds all documents and texts")

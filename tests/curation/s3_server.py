@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def running() -> Iterator[str]:
     server.start()
     try:
         host, port = server.get_host_and_port()
+        # What is stored belongs to the process, and outlives a server.
+        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"", timeout=10).close()
         yield f"http://{host}:{port}"
     finally:
         server.stop()

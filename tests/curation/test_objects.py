@@ -15,6 +15,7 @@ import pytest
 from curation import objects
 from curation.errors import UserError
 from curation.objects import NewObject, ObjectStore, changed_at, checked_url, refuse_secrets, stamp
+from curation.sources.location import open_uri
 from tests.curation import s3_server
 from tests.curation.commands import environment
 from tests.curation.s3_server import Bucket
@@ -137,6 +138,19 @@ def test_a_busy_server_is_asked_again(bucket: Bucket, monkeypatch: pytest.Monkey
     relay.broken = True
     threading.Timer(1.5, relay.mend).start()
     assert store.get("a") == b"1"
+    relay.close()
+
+
+def test_reading_input_goes_on_after_an_outage(bucket: Bucket) -> None:
+    """Otherwise the rest of the file would be quarantined as unreadable."""
+    data = os.urandom(12 * 2**20)
+    bucket.put("input/a.bin", data)
+    relay = Relay(bucket.endpoint)
+    with open_uri(bucket.url("input/a.bin"), {"endpoint_url": relay.endpoint, "default_block_size": 2**20}) as opened:
+        first = opened.read(3 * 2**20)
+        relay.broken = True
+        threading.Timer(1.5, relay.mend).start()
+        assert first + opened.read() == data
     relay.close()
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.catalog import open_catalog, refresh, rows, store
+from curation.catalog.check import check as problems
 from curation.catalog.gc import collect
 from curation.catalog.query import ask as answer
 from curation.dataset import create, diff, takedown
@@ -27,7 +28,7 @@ from curation.processes import this_process
 from curation.records import FilterCount, Run, RunEnd, Workspace, now
 from curation.storage import ObjectWorkspace, open_workspace, working_home
 from tests.curation import inputs, s3_server
-from tests.curation.commands import ask, check, command, curate, digests, kill_group, start
+from tests.curation.commands import ask, command, curate, digests, kill_group, start
 from tests.curation.s3_server import Bucket
 
 SMOKE = ("--config", "smoke", "--read.max_bad_share", "1")
@@ -82,6 +83,11 @@ def stored(bucket: Bucket, workspace: str, run: int = -1) -> dict[str, str]:
         run_id, _, path = key.removeprefix(prefix).partition("/")
         found.setdefault(run_id, {})[path] = hashlib.sha256(bucket.get(key)).hexdigest()
     return found[sorted(found)[run]]
+
+
+def check(workspace: str) -> None:
+    """``catalog check`` finds nothing wrong."""
+    assert problems(open_workspace(workspace)) == []
 
 
 def run_ids(workspace: str) -> list[str]:
