@@ -99,7 +99,7 @@ def test_a_new_object_is_invisible_before_commit(bucket: Bucket) -> None:
 
 
 def test_a_killed_upload_leaves_no_visible_object(bucket: Bucket, tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(bytes(30 * objects.BLOCK_BYTES))
+    (tmp_path / "a").write_bytes(bytes(12 * objects.BLOCK_BYTES))
     code = (
         "import sys; from pathlib import Path; from curation.objects import ObjectStore; "
         "ObjectStore(sys.argv[1]).upload(Path(sys.argv[2]), 'a')"
