@@ -322,8 +322,12 @@ class Session:
             return True
         if folder.load("generation") != self.workspace.generation(folder.run_id):
             return False
+        return self._shards_stand(folder, _facts(folder))
+
+    def _shards_stand(self, folder: RunFolder, facts: list[ShardFacts]) -> bool:
+        """Whether the shards on object storage are those that this run's workers have put there."""
         stored = self.workspace.run_shards(folder.run_id)
-        return all(stored.get(folder.shard_path(f"{each.name}.parquet")) == each.bytes for each in _facts(folder))
+        return all(stored.get(folder.shard_path(f"{each.name}.parquet")) == each.bytes for each in facts)
 
     def _identify(self, inputs: list[str]) -> list[Any]:
         from curation.sources.discover import discover, identify
@@ -370,6 +374,11 @@ class Session:
     def _finish(self, folder: RunFolder, tally: Tally, files: list[dict[str, Any]]) -> int:
         """Record everything, end the run, remove working files, print the summary."""
         facts = _facts(folder)
+        if not self.workspace.local and not self._shards_stand(folder, facts):
+            raise UserError(
+                f"the shards of run {folder.run_id} at {self.workspace.shard_url(f'shards/{folder.run_id}')} are not "
+                "those that were stored: another attempt at it is at work; stop it, and resume"
+            )
         for leftover in folder.shards.rglob(".*.tmp"):  # of a writer that was killed
             leftover.unlink(missing_ok=True)
         if facts:
