@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 
 from curation.dataset import documents
 from curation.errors import UserError, unknown_name
-from curation.objects import NewObject, ObjectStore, checked_url
+from curation.objects import BLOCK_BYTES, ObjectStore, checked_url, plain_errors
 from curation.records import Workspace
 from curation.sources.location import is_url, local_path
 
@@ -64,6 +64,50 @@ class LocalTarget:
         shutil.rmtree(self.aside, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.aside.unlink(missing_ok=True)
+
+
+class NewObject(io.RawIOBase):
+    """An object that is written piece by piece, and appears with ``commit``; until then nobody sees any of it.
+
+    Raises OSError.
+    """
+
+    def __init__(self, store: ObjectStore, name: str) -> None:
+        self.url = f"{store.url}/{name}" if name else store.url
+        self._committed = False
+        with plain_errors(self.url):
+            self._file: Any = store.filesystem.open(
+                store.path(name), "wb", block_size=2 * BLOCK_BYTES, autocommit=False
+            )
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        with plain_errors(self.url):
+            return int(self._file.write(data))
+
+    def close(self) -> None:
+        """All of it is at the store, and still invisible."""
+        if not self.closed:
+            super().close()
+            with plain_errors(self.url):
+                self._file.close()
+
+    def commit(self) -> None:
+        """Let it appear, whole."""
+        self.close()
+        with plain_errors(self.url):
+            self._file.commit()
+        self._committed = True
+
+    def discard(self) -> None:
+        """Take it back, as far as the store can be reached; nothing happens after ``commit``."""
+        if not self._committed:
+            with contextlib.suppress(OSError), plain_errors(self.url):
+                self._file.discard()
+            self._file.closed = True  # else its end would flush what is no more
+            super().close()
 
 
 class ObjectTarget:

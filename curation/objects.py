@@ -6,7 +6,6 @@ before, and nothing else: no rename, no append, no lock. Each process makes its 
 
 import contextlib
 import errno
-import io
 import os
 import re
 import threading
@@ -335,50 +334,6 @@ def refuse_secrets(options: Mapping[str, Any], name: str = "read.storage_options
                 f"{name}.{key}: options are recorded with the run, and secrets must not be; give it in the "
                 "environment (AWS_SECRET_ACCESS_KEY, FSSPEC_S3_SECRET, ...) or in a configuration file of the storage"
             )
-
-
-class NewObject(io.RawIOBase):
-    """An object that is written piece by piece, and appears with ``commit``; until then nobody sees any of it.
-
-    Raises OSError.
-    """
-
-    def __init__(self, store: ObjectStore, name: str) -> None:
-        self.url = f"{store.url}/{name}" if name else store.url
-        self._committed = False
-        with plain_errors(self.url):
-            self._file: Any = store.filesystem.open(
-                store.path(name), "wb", block_size=2 * BLOCK_BYTES, autocommit=False
-            )
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        with plain_errors(self.url):
-            return int(self._file.write(data))
-
-    def close(self) -> None:
-        """All of it is at the store, and still invisible."""
-        if not self.closed:
-            super().close()
-            with plain_errors(self.url):
-                self._file.close()
-
-    def commit(self) -> None:
-        """Let it appear, whole."""
-        self.close()
-        with plain_errors(self.url):
-            self._file.commit()
-        self._committed = True
-
-    def discard(self) -> None:
-        """Take it back, as far as the store can be reached; nothing happens after ``commit``."""
-        if not self._committed:
-            with contextlib.suppress(OSError), plain_errors(self.url):
-                self._file.discard()
-            self._file.closed = True  # else its end would flush what is no more
-            super().close()
 
 
 def checked_url(url: str) -> str:

@@ -29,11 +29,11 @@ from curation.objects import refuse_secrets
 from curation.parents import add_parent, check_parent, parent_filters, parent_plan
 from curation.plan import RunFolder, plan_raw, save_shard_tasks
 from curation.preview import configuration, input_table
-from curation.processes import is_alive, this_process
+from curation.processes import host_at_work, this_process
 from curation.progress import Progress, log
 from curation.provenance import code_version, package_versions
 from curation.records import Run, RunEnd, new_ulid, now
-from curation.shards import Piece, ShardFacts, load_facts, plan_shards
+from curation.shards import Piece, plan_shards
 from curation.storage import open_workspace
 from curation.summary import summary
 from curation.tombstones import Tombstones
@@ -66,11 +66,6 @@ class Request:
         if self.limit is not None and self.parent:
             raise UserError("--limit reads raw records: it does not go with --from")
         refuse_secrets(self.config.read.storage_options)
-
-
-def _facts(folder: RunFolder) -> list[ShardFacts]:
-    """What is known of the shards that a run has written."""
-    return load_facts(sorted(folder.facts("x").parent.glob("*/*.json")))
 
 
 def _load_libraries() -> None:
@@ -250,7 +245,7 @@ class Session:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"run {folder.run_id} is at work in another process") from None
-        if not self.workspace.local and (host := self._host_at_work(folder.run_id)):
+        if not self.workspace.local and (host := host_at_work(self.workspace, folder.run_id, STALE_SECONDS)):
             raise UserError(
                 f"run {folder.run_id} is at work on host {host}; stop it there, or, if that host is gone, wait "
                 f"{STALE_SECONDS:.0f} s after its last sign of life and try again"
@@ -268,16 +263,6 @@ class Session:
 
         threading.Thread(target=keep_beating, daemon=True, name="heartbeat").start()
         log.info("run %s, attempt %d, workspace %s", folder.run_id, self.attempt, self.workspace.name)
-
-    def _host_at_work(self, run_id: str) -> str | None:
-        """The host on which the newest attempt is alive: no lock reaches all who use an object store."""
-        attempts = [row for row in self.workspace.rows("attempt") if row["run_id"] == run_id]
-        ended = {row["attempt"] for row in self.workspace.rows("run_end") if row["run_id"] == run_id}
-        newest = max(attempts, key=lambda row: int(row["attempt"]), default=None)
-        if newest is None or newest["attempt"] in ended:
-            return None
-        beat = self.workspace.beats([run_id]).get(run_id)
-        return str(newest["host"]) if is_alive(newest, beat, STALE_SECONDS) else None
 
     # ---- the work ----
 
@@ -322,12 +307,7 @@ class Session:
             return True
         if folder.load("generation") != self.workspace.generation(folder.run_id):
             return False
-        return self._shards_stand(folder, _facts(folder))
-
-    def _shards_stand(self, folder: RunFolder, facts: list[ShardFacts]) -> bool:
-        """Whether the shards on object storage are those that this run's workers have put there."""
-        stored = self.workspace.run_shards(folder.run_id)
-        return all(stored.get(folder.shard_path(f"{each.name}.parquet")) == each.bytes for each in facts)
+        return folder.shards_stand()
 
     def _identify(self, inputs: list[str]) -> list[Any]:
         from curation.sources.discover import discover, identify
@@ -373,8 +353,8 @@ class Session:
 
     def _finish(self, folder: RunFolder, tally: Tally, files: list[dict[str, Any]]) -> int:
         """Record everything, end the run, remove working files, print the summary."""
-        facts = _facts(folder)
-        if not self.workspace.local and not self._shards_stand(folder, facts):
+        facts = folder.known_shards()
+        if not self.workspace.local and not folder.shards_stand():
             raise UserError(
                 f"the shards of run {folder.run_id} at {self.workspace.shard_url(f'shards/{folder.run_id}')} are not "
                 "those that were stored: another attempt at it is at work; stop it, and resume"

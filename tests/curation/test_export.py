@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import zstandard
 
 from curation.dataset import create, main, takedown
 from curation.errors import UserError
-from curation.export import LocalTarget, ObjectTarget, export
-from curation.objects import BLOCK_BYTES
+from curation.export import LocalTarget, NewObject, ObjectTarget, export
+from curation.objects import BLOCK_BYTES, ObjectStore
 from curation.storage import open_workspace
 from tests.curation import inputs, s3_server
 from tests.curation.commands import ask, curate
@@ -95,6 +96,24 @@ def test_an_aborted_export_leaves_nothing(workspace: str, bucket: Bucket, style:
     assert bucket.keys("out/aborted") == []
     assert bucket.unfinished_uploads() == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_object_is_invisible_before_commit(bucket: Bucket) -> None:
+    store = ObjectStore(bucket.url("new"))
+    data = os.urandom(5 * BLOCK_BYTES)
+    for name in ("kept", "thrown away"):
+        made = NewObject(store, name)
+        for start in range(0, len(data), 100_001):
+            made.write(data[start : start + 100_001])
+        assert name not in str(bucket.keys("new"))
+        assert len(bucket.unfinished_uploads()) == 1
+        if name == "kept":
+            made.commit()
+        made.discard()  # does nothing to what is committed
+        assert bucket.unfinished_uploads() == []
+    NewObject(store, "empty").commit()
+    assert bucket.keys("new") == ["new/empty", "new/kept"]
+    assert bucket.get("new/kept") == data
 
 
 def test_large_files_stay_invisible_until_all_are_there(bucket: Bucket) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from curation import objects
 from curation.errors import UserError
-from curation.objects import NewObject, ObjectStore, changed_at, checked_url, refuse_secrets, stamp
+from curation.objects import ObjectStore, changed_at, checked_url, refuse_secrets, stamp
 from curation.sources.location import open_uri
 from tests.curation import s3_server
 from tests.curation.commands import environment
@@ -78,24 +78,6 @@ def test_a_large_file_goes_in_parts_and_comes_back(bucket: Bucket, tmp_path: Pat
     assert bucket.client.head_object(Bucket=bucket.name, Key="large/a")["ETag"].endswith('-3"')  # of three parts
     store.download("a", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
-
-
-def test_a_new_object_is_invisible_before_commit(bucket: Bucket) -> None:
-    store = ObjectStore(bucket.url("new"))
-    data = os.urandom(5 * objects.BLOCK_BYTES)
-    for name in ("kept", "thrown away"):
-        made = NewObject(store, name)
-        for start in range(0, len(data), 100_001):
-            made.write(data[start : start + 100_001])
-        assert name not in str(bucket.keys("new"))
-        assert len(bucket.unfinished_uploads()) == 1
-        if name == "kept":
-            made.commit()
-        made.discard()  # does nothing to what is committed
-        assert bucket.unfinished_uploads() == []
-    NewObject(store, "empty").commit()
-    assert bucket.keys("new") == ["new/empty", "new/kept"]
-    assert bucket.get("new/kept") == data
 
 
 def test_a_killed_upload_leaves_no_visible_object(bucket: Bucket, tmp_path: Path) -> None:
