@@ -136,5 +136,6 @@ def write_croissant(
 ) -> Path:
     """Write ``croissant.json`` into a run's shard folder; returns its path."""
     path = folder / "croissant.json"
+    folder.mkdir(parents=True, exist_ok=True)
     write_durably(path, (json.dumps(croissant(card, facts, scores), indent=1, sort_keys=True) + "\n").encode())
     return path

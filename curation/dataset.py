@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from curation.catalog import open_catalog, rows
 from curation.errors import EXIT_DONE, EXIT_USAGE, UserError, unknown_name
 from curation.records import Dataset, DatasetShard, Tombstone, TombstoneHit, Workspace, new_ulid, now
+from curation.storage import open_workspace
 from curation.tombstones import KINDS, validate
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ examples:
   python -m curation.dataset create news --run RUN --languages eng_Latn,deu_Latn --why "German added"
   python -m curation.dataset diff news@1 news@2 --workspace W
   python -m curation.dataset export news --to news/ --format datasets --workspace W
+  python -m curation.dataset export news --to s3://bucket/news.jsonl.zst --workspace s3://bucket/W
   python -m curation.dataset takedown --url https://example.com/page --why "request 17" --workspace W
 """
 
@@ -150,7 +152,7 @@ def documents(workspace: Workspace, reference: str, batch_size: int = 256) -> It
         shards = members(connection, find(connection, reference)["dataset_id"])
         tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
     for shard in shards:
-        with pq.ParquetFile(workspace.root / shard["path"], pre_buffer=False) as file:
+        with pq.ParquetFile(workspace.open_shard(shard["path"]), pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=batch_size):
                 if tombstones.rules:
                     keys = batch.select(["id", "url", "domain"]).to_pylist()
@@ -215,7 +217,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--workspace", default="workspace", help="the workspace (default: ./workspace)")
+    common.add_argument("--workspace", default="workspace", help="folder or URL (default: ./workspace)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     make = commands.add_parser("create", parents=[common], help="make the next version out of a run's shards")
     make.add_argument("name")
@@ -229,7 +231,9 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("new", help="NAME or NAME@VERSION")
     export = commands.add_parser("export", parents=[common], help="write the documents somewhere else")
     export.add_argument("dataset", help="NAME or NAME@VERSION")
-    export.add_argument("--to", required=True, help="JSONL file (.gz and .zst compress), or folder for 'datasets'")
+    export.add_argument(
+        "--to", required=True, help="JSONL file (.gz, .zst compress), folder for 'datasets', or such a URL"
+    )
     export.add_argument("--format", choices=("jsonl", "datasets"), default="jsonl")
     export.add_argument("--columns", default="", help="comma-separated; none: all")
     remove = commands.add_parser("takedown", parents=[common], help="hide documents everywhere, at once")
@@ -246,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
     options = build_parser().parse_args(argv)
     try:
-        _run(options, Workspace(options.workspace))
+        _run(options, open_workspace(options.workspace))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE

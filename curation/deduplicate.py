@@ -40,7 +40,8 @@ def held_by(workspace: Workspace, config: CurationConfig, raw_file_ids: Iterable
     with open_catalog(workspace) as connection:
         runs = rows(connection, "SELECT run_id, config FROM run WHERE kind = 'curate' AND status = 'done'")
         files = rows(connection, "SELECT DISTINCT run_id, raw_file_id FROM raw_file")
-    runs = [run for run in runs if (workspace.index / run["run_id"]).is_dir()]
+    indexed = workspace.index_runs()
+    runs = [run for run in runs if run["run_id"] in indexed]
     known = sorted(run["run_id"] for run in runs)
     for run_id in named:
         if run_id not in known:
@@ -67,7 +68,7 @@ def plan_stages(
     if plan is None:
         segments = list(_own_segments(folder, tasks))
         own = sum(each.documents for each in segments)
-        folders = {run_id: folder.workspace.index / run_id for run_id in held}
+        folders = folder.workspace.index_folders(held)
         counted = {run_id: set(files) for run_id, files in held.items()}
         hidden = taken_down(folder.workspace) if held else []
         segments += held_segments(folders, counted, hidden, config.dedup.near)

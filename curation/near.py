@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.errors import EXIT_DONE, EXIT_USAGE, UserError
 from curation.records import Workspace
+from curation.storage import open_workspace
 
 if TYPE_CHECKING:
     from curation.dedup.corpus import Segment
@@ -45,8 +46,8 @@ def search(workspace: Workspace, query: str, is_id: bool, threshold: float, limi
     segments = _segments(workspace)
     if not segments:
         raise UserError(
-            f"the workspace {workspace.root} has no index: no run with deduplication is done yet; make one with "
-            f"python -m curation.run INPUT --workspace {workspace.root}"
+            f"the workspace {workspace.name} has no index: no run with deduplication is done yet; make one with "
+            f"python -m curation.run INPUT --workspace {workspace.name}"
         )
     if not is_id:
         shingles = {ngram: _shingles(query, ngram, min(ngrams(segments))) for ngram in ngrams(segments)}
@@ -57,7 +58,7 @@ def search(workspace: Workspace, query: str, is_id: bool, threshold: float, limi
         raise UserError(
             f"no document {document} in the index, which holds what the filters kept; look for it with "
             f"python -m curation.catalog sql \"SELECT id, step, reason, url FROM document WHERE id = '{document}'\" "
-            f"--workspace {workspace.root}, or give its text with --file"
+            f"--workspace {workspace.name}, or give its text with --file"
         )
     if not len(found[1]):
         raise UserError(f"document {document} has no words, so that nothing is like it")
@@ -73,13 +74,12 @@ def _segments(workspace: Workspace) -> "list[Segment]":
 
     if not workspace.exists:
         raise UserError(
-            f"no workspace at {workspace.root}: name one with --workspace, "
+            f"no workspace at {workspace.name}: name one with --workspace, "
             "or make one with python -m curation.run INPUT --workspace W"
         )
     config = CurationConfig()
     held = held_by(workspace, config, ())
-    folders = {run_id: workspace.index / run_id for run_id in held}
-    return list(held_segments(folders, held, taken_down(workspace), config.dedup.near))
+    return list(held_segments(workspace.index_folders(held), held, taken_down(workspace), config.dedup.near))
 
 
 def _shingles(text: str, ngram: int, fewest: int) -> Any:
@@ -143,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("query", nargs="?", metavar="TEXT|ID", help="a text, or a document's id (32 hex digits)")
-    parser.add_argument("--workspace", default="workspace", help="the workspace (default: ./workspace)")
+    parser.add_argument("--workspace", default="workspace", help="folder or URL (default: ./workspace)")
     parser.add_argument("--file", metavar="PATH", help="read the text from a UTF-8 file; '-' is standard input")
     parser.add_argument("--threshold", type=float, default=0.5, help="least true Jaccard similarity (default: 0.5)")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="most documents shown (default: 10)")
@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
     options = build_parser().parse_args(argv)
     try:
-        _run(options, Workspace(options.workspace))
+        _run(options, open_workspace(options.workspace))
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE

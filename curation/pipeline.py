@@ -78,7 +78,10 @@ class WriteShards(PipelineStep):
             self.journal.working(number, 0, 0, 0)
             if not facts_path.exists():
                 level = self.config.shards.compression_level
-                save_facts(facts_path, write_shard(job, self.folder.shards, scores, level))
+                facts = write_shard(job, self.folder.shards, scores, level)
+                if facts is not None:
+                    self.folder.workspace.keep_shard(self.folder.shard_path(f"{job.name}.parquet"))
+                save_facts(facts_path, facts)
             self.journal.finished()
             if self.stopping():
                 raise StopRequested

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from curation.records import Workspace, write_durably
-from curation.shards import ShardJob
+from curation.shards import ShardFacts, ShardJob, load_facts
 from curation.sources.discover import IdentifiedFile
 from curation.sources.read import ReadConfig, spans
 
@@ -139,6 +139,19 @@ class RunFolder:
     def shards(self) -> Path:
         """Where the run's shards go."""
         return self.workspace.shards / self.run_id
+
+    def known_shards(self) -> list[ShardFacts]:
+        """What is known of the shards written so far."""
+        return load_facts(sorted(self.facts("x").parent.glob("*/*.json")))
+
+    def shards_stand(self) -> bool:
+        """Whether the shards in the workspace are those that are known to be written."""
+        stored = self.workspace.run_shards(self.run_id)
+        return all(stored.get(self.shard_path(f"{each.name}.parquet")) == each.bytes for each in self.known_shards())
+
+    def shard_path(self, name: str) -> str:
+        """A file among the run's shards, as in ``Shard.path``."""
+        return f"shards/{self.run_id}/{name}"
 
     def save(self, name: str, value: Any) -> None:
         """Store a working file as JSON, durably."""

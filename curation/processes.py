@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from curation.records import Attempt, now
+from curation.records import Attempt, Workspace, now
 
 
 def this_process(run_id: str, attempt: int) -> Attempt:
@@ -52,3 +52,14 @@ def is_alive(attempt: dict[str, Any], heartbeat_at: float | None, stale_seconds:
         except psutil.NoSuchProcess:
             return False
     return heartbeat_at is not None and time.time() - heartbeat_at < stale_seconds
+
+
+def host_at_work(workspace: Workspace, run_id: str, stale_seconds: float) -> str | None:
+    """The host on which the newest attempt at a run is alive: no lock reaches all who use an object store."""
+    attempts = [row for row in workspace.rows("attempt") if row["run_id"] == run_id]
+    ended = {row["attempt"] for row in workspace.rows("run_end") if row["run_id"] == run_id}
+    newest = max(attempts, key=lambda row: int(row["attempt"]), default=None)
+    if newest is None or newest["attempt"] in ended:
+        return None
+    beat = workspace.beats([run_id]).get(run_id)
+    return str(newest["host"]) if is_alive(newest, beat, stale_seconds) else None

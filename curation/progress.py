@@ -15,6 +15,8 @@ def setup_logging() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
+    for library in ("botocore", "aiobotocore"):  # they tell where they have found credentials, in every process
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 class Progress:

@@ -27,6 +27,9 @@ examples:
   python -m curation.run /data/crawl --workspace /data/W --execution.executor slurm \\
       --execution.slurm.partition cpu --execution.slurm.time 12:00:00 --execution.jobs.at_once 200
       the same as jobs of a cluster (slurm or ray), whose nodes see /data
+  python -m curation.run s3://bucket/crawl/ --workspace s3://bucket/W
+      records, shards and index on object storage; working files in $OPEN_CURATION_HOME (~/.cache/open-curation),
+      endpoint and credentials from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_PROFILE
   python -m curation.run --workspace W --from RUN --config new.yaml
       decide anew from the stored text and scores of RUN, without its raw input
 
@@ -64,7 +67,9 @@ def build_parser() -> "ArgumentParser":
         exit_on_error=False,
     )
     parser.add_argument("inputs", nargs="*", default=[], metavar="INPUT", help="files, folders, globs, URLs (fsspec)")
-    parser.add_argument("--workspace", default="workspace", help="folder that holds everything")
+    parser.add_argument(
+        "--workspace", default="workspace", help="folder, or URL of an object store, that holds everything"
+    )
     names = ", ".join(presets())
     parser.add_argument("--config", action=ActionConfigFile, help=f"YAML file, or a preset: {names}; none: web")
     parser.add_argument("--resume", metavar="RUN", help="go on with this run; 'last' is the newest unfinished one")

@@ -17,6 +17,7 @@ from typing import Any
 
 from curation.accounts import Tally, run_records
 from curation.catalog import refresh
+from curation.catalog.query import STALE_SECONDS
 from curation.config import CurationConfig, config_hash, differences, from_dict, identity, to_dict
 from curation.croissant import write_croissant
 from curation.dedup.phases import Limits
@@ -24,18 +25,18 @@ from curation.deduplicate import committed_parts, decided_manifest, held_by, pla
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError, unknown_name
 from curation.executors import StopSignal, run_stage
 from curation.filters import prepare_filters, score_columns, stale_scores
+from curation.objects import refuse_secrets
 from curation.parents import add_parent, check_parent, parent_filters, parent_plan
 from curation.plan import RunFolder, plan_raw, save_shard_tasks
 from curation.preview import configuration, input_table
-from curation.processes import this_process
+from curation.processes import host_at_work, this_process
 from curation.progress import Progress, log
 from curation.provenance import code_version, package_versions
-from curation.records import Run, RunEnd, Workspace, new_ulid, now
-from curation.shards import Piece, load_facts, plan_shards
+from curation.records import Run, RunEnd, new_ulid, now
+from curation.shards import Piece, plan_shards
+from curation.storage import open_workspace
 from curation.summary import summary
 from curation.tombstones import Tombstones
-
-HEARTBEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Request:
             raise UserError(f"--limit {self.limit}: must be at least 1")
         if self.limit is not None and self.parent:
             raise UserError("--limit reads raw records: it does not go with --from")
+        refuse_secrets(self.config.read.storage_options)
 
 
 def _load_libraries() -> None:
@@ -80,7 +82,7 @@ class Session:
 
     def __init__(self, request: Request, stop: StopSignal) -> None:
         self.request, self.stop = request, stop
-        self.workspace = Workspace(request.workspace)
+        self.workspace = open_workspace(request.workspace)
         self.progress = Progress()
         self.attempt = 0
         self.run_id: str | None = None
@@ -123,7 +125,10 @@ class Session:
         if self.run_id is None:
             log.warning("interrupted before anything was written")
             return
-        self._end("interrupted", EXIT_INTERRUPTED, "stopped by the user")
+        try:
+            self._end("interrupted", EXIT_INTERRUPTED, "stopped by the user")
+        except OSError as error:
+            log.error("the stop could not be recorded: %s", error)
         log.warning("interrupted; go on with: %s", self._resume_command())
 
     def failed(self, why: str) -> None:
@@ -174,6 +179,7 @@ class Session:
             seed=self.config.seed,
             created_at=now(),
         )
+        self.workspace.prepare()
         self.workspace.write([run], name=run.run_id)
         return {**asked, "run_id": run.run_id}
 
@@ -239,32 +245,41 @@ class Session:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"run {folder.run_id} is at work in another process") from None
+        if not self.workspace.local and (host := host_at_work(self.workspace, folder.run_id, STALE_SECONDS)):
+            raise UserError(
+                f"run {folder.run_id} is at work on host {host}; stop it there, or, if that host is gone, wait "
+                f"{STALE_SECONDS:.0f} s after its last sign of life and try again"
+            )
         self.attempt += 1
         self.run_id = folder.run_id
-        beat = self.workspace.heartbeat_path(folder.run_id)
-        beat.touch()
+        self.workspace.beat(folder.run_id)
         attempt = this_process(folder.run_id, self.attempt)
         self.workspace.write([attempt], name=f"{folder.run_id}-{self.attempt:04d}")
 
         def keep_beating() -> None:
-            while not self._beating.wait(HEARTBEAT_SECONDS):
+            while not self._beating.wait(self.workspace.beat_seconds):
                 with contextlib.suppress(OSError):  # a full disk must not end the run from here
-                    beat.touch()
+                    self.workspace.beat(folder.run_id)
 
         threading.Thread(target=keep_beating, daemon=True, name="heartbeat").start()
-        log.info("run %s, attempt %d, workspace %s", folder.run_id, self.attempt, self.workspace.root)
+        log.info("run %s, attempt %d, workspace %s", folder.run_id, self.attempt, self.workspace.name)
 
     # ---- the work ----
 
     def _plan(self, folder: RunFolder, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Make the plan, or take the one that is there; returns the raw files."""
-        if folder.load("tasks/count") is not None:
+        if self._plan_stands(folder):
             files: list[dict[str, Any]] = folder.load("files")
             if asked["parent"] is None:
                 self._check_unchanged(files)
             return files
+        if self.attempt > 1 and not self.workspace.local:
+            log.warning("run %s begins anew: its working files are not here, or not all of its shards", folder.run_id)
+            self.workspace.begin_anew(folder.run_id)
         tombstones = Tombstones.of(self.workspace.rows("tombstone"))
         folder.save("tombstones", tombstones.rules)
+        if not self.workspace.local:
+            folder.save("generation", self.workspace.generation(folder.run_id))
         folder.save("prepared", asked.get("prepared", {}))
         if asked["parent"] is not None:
             files, tasks = parent_plan(self.workspace, asked["parent"])
@@ -282,6 +297,17 @@ class Session:
         folder.save("files", files)
         folder.save_tasks(tasks)
         return files
+
+    def _plan_stands(self, folder: RunFolder) -> bool:
+        """Whether there is a plan to go on with. On object storage ``catalog gc`` on another host may have found
+        that it must begin anew, since it holds text that was taken down, and could not reach the working files."""
+        if folder.load("tasks/count") is None:
+            return False
+        if self.workspace.local:
+            return True
+        if folder.load("generation") != self.workspace.generation(folder.run_id):
+            return False
+        return folder.shards_stand()
 
     def _identify(self, inputs: list[str]) -> list[Any]:
         from curation.sources.discover import discover, identify
@@ -327,12 +353,19 @@ class Session:
 
     def _finish(self, folder: RunFolder, tally: Tally, files: list[dict[str, Any]]) -> int:
         """Record everything, end the run, remove working files, print the summary."""
-        facts = load_facts(sorted(folder.facts("x").parent.glob("*/*.json")))
+        facts = folder.known_shards()
+        if not self.workspace.local and not folder.shards_stand():
+            raise UserError(
+                f"the shards of run {folder.run_id} at {self.workspace.shard_url(f'shards/{folder.run_id}')} are not "
+                "those that were stored: another attempt at it is at work; stop it, and resume"
+            )
         for leftover in folder.shards.rglob(".*.tmp"):  # of a writer that was killed
             leftover.unlink(missing_ok=True)
         if facts:
             write_croissant(folder.shards, self.config.card, facts, score_columns(self.config.filters))
-        self._keep_index(folder)
+            self.workspace.keep_shard(folder.shard_path("croissant.json"))
+        # The sketches stay in the workspace, for later runs to compare with.
+        self.workspace.keep_index(folder.run_id, folder.scratch / "dedup" / "index")
         self.workspace.write(run_records(folder.run_id, tally, files, facts), name=folder.run_id)
         bad_share = len(tally.quarantined) / tally.raw if tally.raw else 0.0
         too_bad = bad_share > self.config.read.max_bad_share
@@ -354,14 +387,6 @@ class Session:
             log.warning("%d record(s) were quarantined; see the table quarantine", len(tally.quarantined))
         return code
 
-    def _keep_index(self, folder: RunFolder) -> None:
-        """The sketches stay in the workspace, for later runs to compare with."""
-        made, kept = folder.scratch / "dedup" / "index", self.workspace.index / folder.run_id
-        if made.is_dir():
-            shutil.rmtree(kept, ignore_errors=True)  # of an attempt that began anew since
-            kept.parent.mkdir(exist_ok=True)
-            made.rename(kept)
-
     def _end(self, status: str, code: int, why: str | None) -> None:
         self._beating.set()
         assert self.run_id is not None
@@ -374,6 +399,8 @@ class Session:
             finished_at=now(),
         )
         self.workspace.write([end], name=f"{self.run_id}-{self.attempt:04d}")
+        with contextlib.suppress(OSError):  # the end is on record, which is what counts
+            self.workspace.end_beat(self.run_id)
 
     def _preview(self) -> int:
         """Print what would be done."""

@@ -324,9 +324,9 @@ def _row_groups(tables: Iterable["pa.Table"]) -> Iterator["pa.Table"]:
         yield pa.concat_tables(held).combine_chunks()
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
+def file_sha256(source: Path | Any) -> str:
+    """sha256 of the bytes of a file, or of an open one, which is closed then; hexadecimal."""
+    with source.open("rb") if isinstance(source, Path) else source as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -107,6 +107,6 @@ def summary(workspace: Workspace, run_id: str) -> str:
         f"{as_table(steps)}\n\n"
         + "".join(f"alarm: {line}\n" for line in warnings)
         + f"{kept['n']:,} documents, {kept['size'] / 1e6:,.1f} MB of text in "
-        f"{kept['shards']} shards: {workspace.shards / run_id}\nrun {run_id}\n\n"
-        f"next: python -m curation.dataset create NAME --run {run_id} --workspace {workspace.root}"
+        f"{kept['shards']} shards: {workspace.shard_url(f'shards/{run_id}')}\nrun {run_id}\n\n"
+        f"next: python -m curation.dataset create NAME --run {run_id} --workspace {workspace.name}"
     )

@@ -9,6 +9,7 @@ import streamlit as st
 
 from curation.errors import UserError
 from curation.records import Workspace
+from curation.storage import open_workspace
 from dashboard import ui, views
 
 
@@ -18,17 +19,28 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; usage: streamlit run dashboard/app.py -- --workspace W")
 
 
+@st.cache_resource(ttl=60, max_entries=10, show_spinner=False)
+def _open(name: str) -> Workspace:
+    """The workspace, opened once for many reruns: on object storage that takes requests."""
+    return open_workspace(name)
+
+
 def main() -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="Open curation", layout="wide")
     parser = _Parser(add_help=False)
     parser.add_argument("--workspace", default="workspace")
     try:
-        workspace = Workspace(parser.parse_args(sys.argv[1:]).workspace)
+        name = parser.parse_args(sys.argv[1:]).workspace
     except UserError as error:
         ui.trouble("The dashboard was started with a wrong option.", str(error))
-    if not workspace.exists:
-        ui.line(f"workspace {workspace.root}")
+    try:
+        workspace = _open(name)
+        exists = workspace.exists
+    except (UserError, OSError, ValueError) as error:
+        ui.trouble("The workspace cannot be opened at the moment.", str(error))
+    if not exists:
+        ui.line(f"workspace {workspace.name}")
         ui.empty("There is no workspace here yet. This makes one:", workspace, "curation.run", "INPUT")
         st.stop()
     pages = [

@@ -27,8 +27,11 @@ ROW_HEIGHT = 35
 
 
 @st.cache_data(ttl=5, max_entries=200, show_spinner=False)
-def _answers(root: str, queries: Mapping[str, str], parameters: Sequence[Any]) -> dict[str, Rows]:
-    with open_catalog(Workspace(root)) as connection:
+def _answers(
+    _workspace: Workspace, name: str, queries: Mapping[str, str], parameters: Sequence[Any]
+) -> dict[str, Rows]:
+    """Remembered by name: a leading underscore keeps an argument out of the key."""
+    with open_catalog(_workspace) as connection:
         return {name: rows(connection, sql, parameters) for name, sql in queries.items()}
 
 
@@ -38,7 +41,7 @@ def ask(workspace: Workspace, queries: Mapping[str, str], parameters: Sequence[A
     Where the catalog cannot be read, the page says so and ends here; the next rerun asks again.
     """
     try:
-        return _answers(str(workspace.root), queries, parameters)
+        return _answers(workspace, workspace.name, queries, parameters)
     except duckdb.ProgrammingError:  # the query itself is wrong: nothing that trying again could mend
         raise
     except (UserError, duckdb.Error, OSError, ValueError) as error:
@@ -66,7 +69,7 @@ def line(text: str) -> None:
 
 def command(workspace: Workspace, module: str, *words: str) -> None:
     """A command to copy."""
-    words = ("python", "-m", module, *words, "--workspace", str(workspace.root))
+    words = ("python", "-m", module, *words, "--workspace", workspace.name)
     st.code(plain(" ".join(map(_quoted, words)), longest=2000), language=None, wrap_lines=True)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from curation.errors import EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, UserError
 from curation.records import Workspace
+from curation.storage import open_workspace
 
 EPILOG = """\
 examples:
@@ -29,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--workspace", default="workspace", help="the workspace (default: ./workspace)")
+    common.add_argument("--workspace", default="workspace", help="folder or URL (default: ./workspace)")
     commands.add_parser("status", parents=[common], help="runs, datasets and sizes at a glance")
     sql = commands.add_parser("sql", parents=[common], help="answer one SELECT")
     sql.add_argument("query", help="SQL over the tables; the view 'document' holds all documents and texts")
@@ -44,9 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
     options = build_parser().parse_args(argv)
-    workspace = Workspace(options.workspace)
     try:
-        return _run(options, workspace)
+        return _run(options, open_workspace(options.workspace))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace, workspace: Workspace) -> int:
         from curation.catalog.store import refresh
 
         if not workspace.exists:
-            raise UserError(f"no workspace at {workspace.root}")
+            raise UserError(f"no workspace at {workspace.name}")
         print(f"{refresh(workspace, rebuild=options.rebuild)} record files ingested")
     else:
         from curation.catalog.gc import collect
@@ -112,7 +112,7 @@ def _status(workspace: Workspace) -> None:
                LEFT JOIN shard s ON s.shard_id = c.current_shard_id GROUP BY ALL ORDER BY name, version""",
         )
         tombstones = rows(connection, "SELECT count(*) AS n FROM tombstone")[0]["n"]
-    print(f"workspace {workspace.root}\n")
+    print(f"workspace {workspace.name}\n")
     print_rows(list(runs[0]) if runs else ["run"], [tuple(row.values()) for row in runs], "table")
     print()
     if datasets:

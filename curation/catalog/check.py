@@ -130,16 +130,18 @@ def _wrong_shards(
     import duckdb
 
     for shard in shards:
-        path = workspace.root / str(shard["path"])
-        if not path.is_file():
+        path = workspace.shard_url(str(shard["path"]))
+        try:
+            digest = file_sha256(workspace.open_shard(str(shard["path"])))
+        except FileNotFoundError:
             yield f"shard {shard['shard_id']}: {path} is missing"
             continue
-        if file_sha256(path) != shard["sha256"]:
+        if digest != shard["sha256"]:
             yield f"shard {shard['shard_id']}: {path} is not the file that was written (sha256 differs)"
             continue
         columns = "count(*), count(DISTINCT id), min(record_offset)"
         try:
-            counted = connection.execute(f"SELECT {columns} FROM read_parquet(?)", [str(path)]).fetchall()[0]
+            counted = connection.execute(f"SELECT {columns} FROM read_parquet(?)", [path]).fetchall()[0]
         except duckdb.Error as error:
             yield f"shard {shard['shard_id']}: {path} cannot be read: {error}"
             continue
@@ -160,7 +162,7 @@ def _wrong_reasons(workspace: Workspace, connection: "duckdb.DuckDBPyConnection"
               (SELECT s.run_id FROM c.shard s JOIN _gone USING (shard_id)) GROUP BY run_id""",
     )
     for run in untouched:
-        paths = [str(workspace.root / path) for path in run["paths"] if (workspace.root / path).is_file()]
+        paths = [workspace.shard_url(path) for path in run["paths"] if workspace.has_shard(path)]
         if not paths:
             continue
         wrong = connection.execute(
@@ -190,13 +192,14 @@ def _wrong_index(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") 
                WHERE f.run_id = r.run_id AND step = '{STEP}') AS sketched
             FROM run r WHERE run_id IN ({_DONE}) ORDER BY run_id""",
     )
+    folders = workspace.index_folders([run["run_id"] for run in runs])
     for run in runs:
         dedup = json.loads(run["config"])["curation"].get("dedup")  # None: older than deduplication
         if dedup is None or not (dedup["url"] or dedup["exact"] or dedup["near"]["enabled"]):
             continue
         documents = 0
         try:
-            for path in index_files(workspace.index / run["run_id"]):
+            for path in index_files(folders[run["run_id"]]):
                 documents += verify_file(path)
         except OSError as error:
             yield f"run {run['run_id']}: index: {error}"

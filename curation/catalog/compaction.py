@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from curation.records import Workspace, new_ulid, read_rows, rows_to_parquet, write_durably
+from curation.records import Workspace, new_ulid, read_rows, rows_to_parquet
 
 
 def compact(workspace: Workspace, kind: str, least: int = 2000) -> int:
@@ -14,18 +14,19 @@ def compact(workspace: Workspace, kind: str, least: int = 2000) -> int:
     Returns:
         How many files were merged.
     """
-    small = [file for file in workspace.record_files(kind) if file.suffix == "json"]
+    small = [file for file in workspace.record_files(kind, anew=False) if file.suffix == "json"]
     if len(small) < least:
         return 0
     small.sort(key=lambda file: file.name)
     rows: list[dict[str, Any]] = []
     sources: list[str] = []
-    for file in small:
-        for source, row in read_rows(file):
-            rows.append(row)
-            sources.append(source)
-    target = workspace.records / kind / f"{new_ulid()}.parquet"
-    write_durably(target, rows_to_parquet(kind, rows, sources))
-    for file in small:
-        file.path.unlink(missing_ok=True)
+    try:
+        for file in small:
+            for source, row in read_rows(file):
+                rows.append(row)
+                sources.append(source)
+    except FileNotFoundError:  # another host, which shares no lock with us, has merged them meanwhile
+        return 0
+    workspace.store_record(kind, f"{new_ulid()}.parquet", rows_to_parquet(kind, rows, sources))
+    workspace.remove_records(small)
     return len(small)

@@ -5,6 +5,7 @@ also says what it replaces, before the old file goes.
 """
 
 import contextlib
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ def collect(workspace: Workspace, tell: Callable[[str], None] = lambda line: Non
     Args:
         tell: called with a line for each thing done.
     """
-    indexed = sorted(path for path in workspace.index.glob("*") if path.is_dir())  # before the runs are listed
+    indexed = sorted(workspace.index_runs())  # before the runs are listed
     with open_catalog(workspace, locked=False) as connection:
         tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
         shards = rows(connection, "SELECT * FROM shard ORDER BY path")
@@ -38,28 +39,31 @@ def collect(workspace: Workspace, tell: Callable[[str], None] = lambda line: Non
         ended = rows(connection, "SELECT run_id, status FROM run WHERE status <> 'running'")
         running = {row["run_id"] for row in rows(connection, "SELECT run_id FROM run WHERE status = 'running'")}
     for row in gone:  # a removal on record whose file a killed gc left behind
-        (workspace.root / row["path"]).unlink(missing_ok=True)
+        workspace.remove_shard(row["path"])
     if tombstones.rules:
         hidden = {shard["shard_id"]: _hidden_ids(workspace, shard, tombstones) for shard in shards}
         # The index first: what is to be forgotten there is found in the shards.
         forgotten = set(taken_down(workspace)).union(*hidden.values())
-        for folder in indexed:
+        for run_id, folder in workspace.index_folders(indexed).items():
             if count := forget(folder, forgotten):
-                tell(f"index/{folder.name}: {count} taken-down document(s) forgotten")
+                workspace.index_changed(run_id)
+                tell(f"index/{run_id}: {count} taken-down document(s) forgotten")
         affected = [shard for shard in shards if hidden[shard["shard_id"]]]
         for shard in affected:
             _rewrite(workspace, shard, hidden[shard["shard_id"]])
             tell(f"{shard['path']}: {len(hidden[shard['shard_id']])} taken-down document(s) removed from disk")
         for run_id in sorted({shard["run_id"] for shard in affected}):
             _describe_anew(workspace, run_id)
+        if affected and (note := workspace.removal_note()):
+            tell(note)
     for run in ended:
         _remove_leftovers(workspace, run, tombstones, tell)
     done = {run["run_id"] for run in ended if run["status"] == "done"}
-    for folder in indexed:
+    for run_id in indexed:
         # One that was killed after it had left its index here, and can go on, still needs it.
-        if folder.name not in done | running and not RunFolder(workspace, folder.name).scratch.is_dir():
-            shutil.rmtree(folder, ignore_errors=True)
-            tell(f"index/{folder.name}: removed, no run that is done or can go on has made it")
+        if run_id not in done | running and not RunFolder(workspace, run_id).scratch.is_dir():
+            workspace.remove_index(run_id)
+            tell(f"index/{run_id}: removed, no run that is done or can go on has made it")
     _remove_unfinished_files(workspace, [run["run_id"] for run in ended])
     with refresh_lock(workspace):
         merged = sum(compact(workspace, kind) for kind in RECORD_TYPES)
@@ -102,7 +106,9 @@ def _describe_anew(workspace: Workspace, run_id: str) -> None:
         )
         for shard in shards
     ]
-    write_croissant(workspace.shards / run_id, config.card, facts, score_columns(config.filters))
+    folder = RunFolder(workspace, run_id)
+    write_croissant(folder.shards, config.card, facts, score_columns(config.filters))
+    workspace.keep_shard(folder.shard_path("croissant.json"))
 
 
 def _remove_leftovers(
@@ -111,22 +117,23 @@ def _remove_leftovers(
     """Working files of done runs; those of unfinished runs stay for a resume, unless they may hold
     text that was taken down."""
     folder = RunFolder(workspace, run["run_id"])
-    if not folder.scratch.is_dir():
-        return
-    if run["status"] == "done":
+    if run["status"] != "done":
+        # On object storage a run that was at work on another host has shards here, its working files there.
+        here = folder.scratch.is_dir() or not workspace.local
+        if here and tombstones.rules and _holds_hidden(folder, tombstones):
+            workspace.begin_anew(run["run_id"])
+            tell(f"run {run['run_id']} ({run['status']}): working files held taken-down text; a resume begins anew")
+    elif folder.scratch.is_dir():
         shutil.rmtree(folder.scratch, ignore_errors=True)
         tell(f"run {run['run_id']}: working files removed")
-    elif tombstones.rules and _holds_hidden(folder, tombstones):
-        for each in (folder.scratch, folder.path / "stages", folder.shards, workspace.index / run["run_id"]):
-            shutil.rmtree(each, ignore_errors=True)
-        tell(f"run {run['run_id']} ({run['status']}): working files held taken-down text; a resume begins anew")
 
 
 def _holds_hidden(folder: RunFolder, tombstones: Tombstones) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for path in [*folder.scratch.glob("parts/*/*.parquet"), *folder.shards.glob("*/*.parquet")]:
+    sources = [*folder.scratch.glob("parts/*/*.parquet")]
+    for path in itertools.chain(sources, map(folder.workspace.open_shard, folder.workspace.run_shards(folder.run_id))):
         try:
             keys = pq.read_table(path, columns=["id", "url", "domain"], partitioning=None)
         except pa.ArrowInvalid:
@@ -141,7 +148,7 @@ def _hidden_ids(workspace: Workspace, shard: dict[str, Any], tombstones: Tombsto
     """Ids of the documents of a shard that are taken down."""
     import pyarrow.parquet as pq
 
-    keys = pq.read_table(workspace.root / shard["path"], columns=["id", "url", "domain"]).to_pylist()
+    keys = pq.read_table(workspace.open_shard(shard["path"]), columns=["id", "url", "domain"]).to_pylist()
     return {row["id"] for row in keys if tombstones.hides(row["id"], row["url"], row["domain"])}
 
 
@@ -149,20 +156,23 @@ def _rewrite(workspace: Workspace, shard: dict[str, Any], hidden: set[str]) -> N
     """Write a shard anew without hidden documents."""
     import pyarrow.parquet as pq
 
-    path = workspace.root / shard["path"]
-    keep = [each not in hidden for each in pq.read_table(path, columns=["id"]).column("id").to_pylist()]
+    path = shard["path"]
+    ids = pq.read_table(workspace.open_shard(path), columns=["id"]).column("id").to_pylist()
+    keep = [each not in hidden for each in ids]
     generation = shard["shard_id"].count("+") + 1
     new_id = f"{shard['shard_id'].split('+')[0]}{'+' * generation}"
     new_path = f"shards/{new_id}.parquet"
-    schema = pq.read_schema(path)
+    schema = pq.read_schema(workspace.open_shard(path))
     job = ShardJob(shard["shard_kind"], shard["language"], 0, 0, 0, [], 0)
-    facts = write_documents(_kept_tables(path, keep), workspace.root / new_path, schema, 3, job)
+    tables = _kept_tables(workspace.open_shard(path), keep)
+    facts = write_documents(tables, workspace.root / new_path, schema, 3, job)
     if facts is None:
         emptied = ShardRemoval(shard_id=shard["shard_id"], why="take-down", removed_at=now())
         workspace.write([emptied], name=_record_name(shard["shard_id"]))
     else:
+        workspace.keep_shard(new_path)
         workspace.write(_replacement(shard, new_id, new_path, facts), name=_record_name(new_id))
-    path.unlink()
+    workspace.remove_shard(path)
 
 
 def _record_name(shard_id: str) -> str:

@@ -23,7 +23,7 @@ _TABLE_FUNCTIONS = {"unnest", "range", "generate_series"}
 """What a person's SQL may call in FROM: nothing that reads files."""
 
 STALE_SECONDS = 60.0
-"""A run on another machine is dead when its heartbeat (every 5 s) is older than this."""
+"""A run on another machine is dead when its heartbeat (every 5 s; in object storage every 20 s) is older than this."""
 
 # Facts of a shard stay (what held a document is asked for after a take-down); `shard` shows those on disk.
 _VIEWS = """
@@ -77,12 +77,13 @@ def open_catalog(
 
     if not workspace.exists:
         raise UserError(
-            f"no workspace at {workspace.root}: name one with --workspace, "
+            f"no workspace at {workspace.name}: name one with --workspace, "
             "or make one with python -m curation.run INPUT --workspace W"
         )
     connection = duckdb.connect(":memory:")
     try:
         connection.execute("SET TimeZone = 'UTC'")
+        workspace.register(connection)
         _create_record_views(workspace, connection)
         _create_liveness(workspace, connection)
         for kind in RECORD_TYPES:
@@ -92,7 +93,7 @@ def open_catalog(
         if documents:
             create_document_view(workspace, connection)
         if locked:
-            connection.execute(f"SET allowed_directories = ['{_quoted(workspace.shards)}']")
+            connection.execute(f"SET allowed_directories = ['{_quoted(workspace.shard_url('shards'))}']")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
         yield connection
@@ -127,10 +128,10 @@ def _create_liveness(workspace: Workspace, connection: "duckdb.DuckDBPyConnectio
            LEFT JOIN c.run_end e ON e.run_id = a.run_id AND e.attempt = a.attempt"""
     )
     connection.execute("CREATE TABLE _liveness (run_id VARCHAR, status VARCHAR, heartbeat_at TIMESTAMP)")
-    for row in rows(connection, "SELECT * FROM _newest_attempt WHERE status IS NULL"):
-        beat: float | None = None
-        with contextlib.suppress(FileNotFoundError):
-            beat = workspace.heartbeat_path(row["run_id"]).stat().st_mtime
+    unended = rows(connection, "SELECT * FROM _newest_attempt WHERE status IS NULL")
+    beats = workspace.beats([row["run_id"] for row in unended])
+    for row in unended:
+        beat = beats.get(row["run_id"])
         status = "running" if is_alive(row, beat, STALE_SECONDS) else "dead"
         stamp = None if beat is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(beat))
         connection.execute("INSERT INTO _liveness VALUES (?, ?, ?)", [row["run_id"], status, stamp])
@@ -160,7 +161,7 @@ def create_document_view(
             "CREATE VIEW document AS SELECT *, NULL::VARCHAR AS shard_id, NULL::VARCHAR AS shard_kind FROM _no_document"
         )
         return
-    files = [(str(workspace.root / path), shard_id, kind) for shard_id, path, kind in wanted]
+    files = [(workspace.shard_url(path), shard_id, kind) for shard_id, path, kind in wanted]
     connection.executemany("INSERT INTO _document_file VALUES (?, ?, ?)", files)
     listed = ", ".join(f"'{_quoted(file)}'" for file, _, _ in files)
     hide = hide and bool(connection.execute("SELECT 1 FROM c.tombstone LIMIT 1").fetchall())

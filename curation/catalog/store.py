@@ -182,8 +182,9 @@ def _ingest(workspace: Workspace, anew: bool) -> int:
             # Closing writes too, but keeps an error (a full disk) to itself.
             connection.execute("CHECKPOINT")
         aside.replace(workspace.catalog)
-        for kind in RECORD_TYPES:
-            compact(workspace, kind, least=COMPACT_BEYOND)
+        with contextlib.suppress(PermissionError):  # who may only read a bucket leaves this to others
+            for kind in RECORD_TYPES:
+                compact(workspace, kind, least=COMPACT_BEYOND)
     except duckdb.Error as error:
         raise OSError(f"the catalog cannot be written in {workspace.root}: {error}") from error
     finally:

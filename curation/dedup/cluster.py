@@ -30,7 +30,7 @@ CREATE TABLE leader (number BIGINT, hi UBIGINT, lo UBIGINT, jaccard DOUBLE);
 """
 _RANK = """
 CREATE TABLE rank AS
-    SELECT number, row_number() OVER (ORDER BY number < $own, hi, lo) - 1 AS rank FROM node
+    SELECT number, row_number() OVER (ORDER BY number < $own, hi, lo, number) - 1 AS rank FROM node
 """
 _EDGE = """
 CREATE TABLE edge AS SELECT least(a.rank, b.rank) AS keep, greatest(a.rank, b.rank) AS go, jaccard
@@ -154,5 +154,9 @@ class Clusters:
             self._insert("leader", number=numbers, hi=ids[:, 0], lo=ids[:, 1], jaccard=jaccard)
         unmeasured = "SELECT number, leader FROM final WHERE jaccard IS NULL ORDER BY number"
         for numbers, leaders in self._batches(unmeasured):
-            self._insert("similarity", number=numbers, jaccard=similarities(self.corpus, numbers, leaders))
+            unique, places = np.unique(leaders, return_inverse=True)
+            standing = self.corpus.standing(unique)[places]
+            jaccard = similarities(self.corpus, numbers, standing)
+            jaccard[~self.corpus.comparable(standing)] = np.nan
+            self._insert("similarity", number=numbers, jaccard=jaccard)
         save_decisions(folder, self.corpus, self._batches(_DECISIONS, own=self.corpus.own))

@@ -4,6 +4,7 @@ Mapped pages count as a worker's memory; with plain reads it stays flat however 
 """
 
 import json
+import math
 import os
 import weakref
 from collections.abc import Mapping
@@ -45,11 +46,15 @@ class Columns:
         try:
             header = json.loads(os.pread(self._file, min(size, whole), 8))
             self.meta: dict[str, Any] = json.loads(header.pop("__metadata__")["meta"])
-            self._columns = {
-                name: (np.dtype(_TYPES[each["dtype"]]), tuple(each["shape"]), 8 + size + each["data_offsets"][0])
-                for name, each in header.items()
-            }
-            end = max((8 + size + each["data_offsets"][1] for each in header.values()), default=8 + size)
+            self._columns: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {}
+            end = 8 + size
+            for name, each in header.items():
+                dtype, shape = np.dtype(_TYPES[each["dtype"]]), tuple(each["shape"])
+                low, high = each["data_offsets"]
+                if math.prod(shape) * dtype.itemsize != high - low:
+                    raise ValueError(f"{name} does not fit its shape")
+                self._columns[name] = (dtype, shape, 8 + size + low)
+                end = max(end, 8 + size + high)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OSError(f"{self.path} is damaged: its header cannot be read") from error
         if end != whole:

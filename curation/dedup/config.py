@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from curation.errors import UserError
 
+LONGEST_SHINGLE = 256
+"""What ``curation.words.ngram_hashes`` can do."""
+
 
 @dataclass(frozen=True)
 class NearConfig:
@@ -25,6 +28,8 @@ class NearConfig:
         for name in ("ngram", "bands", "rows"):
             if getattr(self, name) < 1:
                 raise UserError(f"dedup.near.{name}: {getattr(self, name)} is not positive")
+        if self.ngram > LONGEST_SHINGLE:
+            raise UserError(f"dedup.near.ngram: {self.ngram} is more than {LONGEST_SHINGLE}")
         if not 0 < self.threshold <= 1:
             raise UserError(f"dedup.near.threshold: {self.threshold} is not above 0 and at most 1")
 
@@ -34,9 +39,9 @@ class AlarmConfig:
     """When to warn that deduplication has taken too much: boilerplate can wipe out a whole source."""
 
     max_removed_share: float = 0.5
-    """Share of a domain's, or of a language's, documents above which a warning names it."""
+    """Share of a domain's, a language's or a raw file's documents above which a warning names it."""
     min_documents: int = 50
-    """Domains and languages with fewer documents before deduplication are not looked at."""
+    """Domains, languages and raw files with fewer documents before deduplication are not looked at."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_removed_share <= 1:

@@ -108,6 +108,15 @@ class Corpus:
         low, high = columns.read("offsets", row, row + 2)
         return columns.read("shingles", int(low), int(high))
 
+    def comparable(self, numbers: Array) -> Array:
+        """bool: whose shingles are of as many words as those of the run's own documents."""
+        same = [
+            each.near or open_columns(each.path).meta["ngram"] == open_columns(self.segments[0].path).meta["ngram"]
+            for each in self.segments
+        ]
+        found: Array = np.array(same, dtype=bool)[np.searchsorted(self.bases, numbers, side="right") - 1]
+        return found
+
     def represented(self, numbers: Array) -> Array:
         """bool: of held documents, given by ascending number, those whose ``stand_ins`` are held, too, and
         count. What was removed for a document that is taken down, or that the run reads itself, does not."""
@@ -118,14 +127,19 @@ class Corpus:
             return present
         wanted = leaders[removed]
         present[removed] = False
-        for segment, low, high, _ in self.stretches():
+        for _, ids in self._kept(wanted):
+            present[removed] |= rows_among(wanted, ids)
+        return present
+
+    def _kept(self, wanted_M2: Array) -> Iterator[tuple[Array, Array]]:
+        """(numbers, ids) of the held documents with one of these ids that count and were not removed."""
+        for segment, low, high, first in self.stretches():
             if segment.held:
                 ids = self.column(segment, "ids", low, high)
                 kept = (ids == self.column(segment, "leader", low, high)).all(axis=1)
-                chosen = np.flatnonzero(kept & rows_among(ids, wanted))
+                chosen = np.flatnonzero(kept & rows_among(ids, wanted_M2))
                 chosen = chosen[self.visible(segment, low, high)[chosen]]
-                present[removed] |= rows_among(wanted, ids[chosen])
-        return present
+                yield chosen + first, ids[chosen]
 
     def stand_ins(self, numbers: Array) -> tuple[Array, Array]:
         """(ids uint64 [n, 2], similarity float64 [n]) of the documents that stand for these, given by ascending
@@ -136,3 +150,18 @@ class Corpus:
             ids[place] = self.column(segment, "leader", row, row + 1)[0]
             jaccard[place] = self.column(segment, "leader_jaccard", row, row + 1)[0]
         return ids, jaccard
+
+    def standing(self, numbers: Array) -> Array:
+        """int64: numbers, where they have one, of the documents that ``stand_ins`` names."""
+        found: Array = numbers.astype(np.int64)
+        held = np.flatnonzero(numbers >= self.own)
+        leaders = self.ids(numbers[held], "leader")
+        removed = (leaders != self.ids(numbers[held])).any(axis=1)
+        places: dict[bytes, list[int]] = {}
+        for place, leader in zip(held[removed].tolist(), leaders[removed], strict=True):
+            places.setdefault(leader.tobytes(), []).append(place)
+        if places:
+            for kept, ids in self._kept(leaders[removed]):
+                for number, each in zip(kept.tolist(), ids, strict=True):
+                    found[places[each.tobytes()]] = number
+        return found

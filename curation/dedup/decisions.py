@@ -1,12 +1,14 @@
 """What deduplication decided, a file for each part that it concerns.
 
 Columns: of removed documents ``row`` uint32 (their place among the part's sketches), ``reason`` uint8 (index
-into ``REASONS``), ``duplicate_of`` uint64 [n, 2], ``jaccard`` float64; ``kept_row`` uint32 of the documents
-that others were removed for; ``cluster_size`` and ``kept_size`` uint32.
+into ``REASONS``), ``duplicate_of`` uint64 [n, 2], ``jaccard`` float64 (NaN where it cannot be measured: what
+is repeated is held by a run whose shingles have another length); ``kept_row`` uint32 of the documents that others
+were removed for; ``cluster_size`` and ``kept_size`` uint32.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ def _save_part(path: Path, base: int, columns: list[Array]) -> None:
 class PartDecisions:
     """The decisions about one part, by the sequence number of its rows."""
 
-    removed: dict[int, tuple[str, str, float, int]]
+    removed: dict[int, tuple[str, str, float | None, int]]
     """sequence -> (reason, duplicate_of, jaccard, cluster size)."""
     sizes: dict[int, int]
     """sequence -> cluster size, of documents that others were removed for."""
@@ -96,6 +98,7 @@ def load_decisions(sketch: Path, decisions: Path) -> PartDecisions:
     columns = [found.read(name).tolist() for name in ("reason", "jaccard", "cluster_size")]
     for place, row in enumerate(found.read("row").tolist()):
         reason, jaccard, size = (column[place] for column in columns)
-        removed[int(sequence[row])] = (REASONS[reason], id_text(ids[place]), jaccard, size)
+        similarity = None if isnan(jaccard) else jaccard
+        removed[int(sequence[row])] = (REASONS[reason], id_text(ids[place]), similarity, size)
     rows, sizes = found.read("kept_row"), found.read("kept_size").tolist()
     return PartDecisions(removed, dict(zip(sequence[rows].tolist(), sizes, strict=True)))

@@ -1,9 +1,10 @@
 """The persistent index: sketches of the documents that finished runs have deduplicated, ``index/RUN/*``.
 
-A new run compares its documents with these instead of with old text. A document that was itself removed as a
-duplicate stays in the index with its text key alone and the id of the one that stands for it, so that a page
-that comes again is decided as it was the first time, as long as that one counts. Take-downs never count, and leave
-the index with ``catalog gc``. A folder whose run is not done (killed at its very end) never counts either.
+A new run compares its documents with these instead of with old text. A document that was itself removed for its
+text stays in the index with its text key alone and the id of the one that stands for it, so that a page that comes
+again is decided as it was the first time, as long as that one counts. One that was removed for its URL has no key:
+the one that stands for it may say something else, which would then be lost. Take-downs never count, and leave the
+index with ``catalog gc``. A folder whose run is not done (killed at its very end) never counts either.
 """
 
 import json
@@ -15,7 +16,7 @@ import numpy as np
 
 from curation.dedup.columns import Columns, save_columns
 from curation.dedup.corpus import Segment, rows_among
-from curation.dedup.decisions import decision_path
+from curation.dedup.decisions import SAME_URL, decision_path
 from curation.dedup.sketch import id_array, parameters
 
 Array = np.ndarray[Any, Any]
@@ -68,6 +69,7 @@ def build_index(group: Sequence[Segment], decisions: Path, path: Path) -> None:
             columns["leader"][rows] = decided.read("duplicate_of")
             columns["leader_jaccard"][rows] = decided.read("jaccard")
             columns["url"][rows] = 0
+            columns["text"][rows[decided.read("reason") == SAME_URL]] = 0
             columns["bands"][:, rows] = 0
         base += segment.documents
     meta = {name: opened[0].meta[name] for name in ("ngram", "bands", "rows")}

@@ -33,8 +33,8 @@ def shingles(normal_W: Array, ngram: int) -> Array:
 def signatures(shingles_F: Array, offsets: Array, hashes: int) -> Array:
     """MinHash signatures (Broder 1997), uint32 of shape [N, hashes].
 
-    rensa's implementation: on texts of 400 shingles 3 microseconds a document for 112 hashes, ten times as
-    fast as NumPy and a hundred times as fast as datasketch, and as exact (``benchmarks/dedup.py``).
+    rensa's implementation: on texts of 400 shingles 7 microseconds a document for 112 hashes, seven times as fast as
+    NumPy and nine times as fast as datasketch, and as exact (``benchmarks/dedup.py``).
 
     Args:
         shingles_F: shingles of all documents, each with at least one.

@@ -123,7 +123,8 @@ def id_text(id_2: Array) -> str:
 def text_key(text: str, normal_W: Array, language: str) -> int:
     """64 bits of XXH3 over the normalised words; in source code, where punctuation counts, over the text with
     its white space made one. Among 10^8 documents two different ones share a key with probability 3e-4."""
-    if "_" in language and len(normal_W):
+    code = language != "und" and "_" not in language
+    if not code and len(normal_W):
         return xxhash.xxh3_64_intdigest(normal_W.tobytes())
     return xxhash.xxh3_64_intdigest(" ".join(text.split()).encode("utf-8", "surrogatepass"))
 

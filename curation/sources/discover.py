@@ -357,7 +357,8 @@ def _listing(filesystem: Any, path: str, globs: bool) -> list[InputFile]:
                     files.append(_remote_file(filesystem, file, about, root))
         else:
             files.append(_remote_file(filesystem, name, info, root if root != name else _parent(name)))
-    return files
+    # A slash at the end: an empty object by which consoles of object stores show a folder.
+    return [file for file in files if not globs or file.uri[-1] != "/" or file.size]
 
 
 def _remote_file(filesystem: Any, path: str, info: Mapping[str, Any], root: str) -> InputFile:

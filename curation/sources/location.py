@@ -16,6 +16,8 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+from curation.objects import STORES, patiently
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)")
 _FILE_SCHEME = "file://"
 _REMOTE_BUFFER_BYTES = 1 << 20
@@ -63,15 +65,22 @@ def open_uri(uri: str, storage_options: Mapping[str, Any] | None = None) -> Bina
         return open(path, "rb")
     import fsspec
 
-    with _io_errors():
-        file = fsspec.open(uri, "rb", **(storage_options or {})).open()
+    def connect() -> Any:
+        return fsspec.open(uri, "rb", **(storage_options or {})).open()
+
+    store = uri.partition("://")[0] in STORES
+    if store:
+        file = patiently(connect, uri)
+    else:
+        with _io_errors():
+            file = connect()
     try:
         with _io_errors():
             file.seek(0, os.SEEK_END)
             file.seek(0)
     except OSError:
         return _copied(file)
-    return io.BufferedReader(_Remote(file), _REMOTE_BUFFER_BYTES)
+    return io.BufferedReader(_Remote(file, uri if store else None), _REMOTE_BUFFER_BYTES)
 
 
 def _copied(file: Any) -> BinaryIO:
@@ -94,10 +103,15 @@ def _io_errors() -> Iterator[None]:
 
 
 class _Remote(io.RawIOBase):
-    """A file of fsspec whose every error is an OSError."""
+    """A file of fsspec whose every error is an OSError.
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    Args:
+        patient: URL of an object, whose server is asked again after a failure: a moment without network must not
+            make the rest of the file unreadable.
+    """
+
+    def __init__(self, file: Any, patient: str | None = None) -> None:
+        self._file, self._patient = file, patient
 
     def readable(self) -> bool:
         return True
@@ -106,8 +120,11 @@ class _Remote(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _io_errors():
-            data = self._file.read(len(buffer))
+        if self._patient:
+            data = patiently(lambda: self._file.read(len(buffer)), self._patient)
+        else:
+            with _io_errors():
+                data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 

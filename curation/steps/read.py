@@ -178,7 +178,7 @@ class ReadShards(PipelineStep):
     def _rows(self, path: str, numbers: dict[str, int]) -> Iterator[tuple[Position, dict[str, Any]]]:
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.folder.workspace.root / path, pre_buffer=False) as shard:
+        with pq.ParquetFile(self.folder.workspace.open_shard(path), pre_buffer=False) as shard:
             column = shard.schema_arrow.get_field_index("raw_file_id")
             low, high = min(numbers), max(numbers)
             groups = []

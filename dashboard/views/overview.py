@@ -65,7 +65,7 @@ def show(workspace: Workspace) -> None:
     """Draw the page."""
     found = ui.ask(workspace, _WORKSPACE)
     st.title(TITLE)
-    ui.line(f"workspace {workspace.root}")
+    ui.line(f"workspace {workspace.name}")
     runs, datasets, takedowns = found["runs"], found["datasets"], found["takedowns"]
 
     st.header("Needs a look")

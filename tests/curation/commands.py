@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from curation.catalog import open_catalog, rows
-from curation.records import Workspace
+from curation.storage import open_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +45,7 @@ def start(module: str, *arguments: object, env: dict[str, str] | None = None) ->
     )
 
 
-def curate(workspace: Path, *arguments: object, code: int = 0, env: dict[str, str] | None = None) -> str:
+def curate(workspace: Path | str, *arguments: object, code: int = 0, env: dict[str, str] | None = None) -> str:
     """``curation.run``, with its exit code checked; returns what it printed on stdout."""
     done = command("curation.run", *arguments, "--workspace", workspace, env=env)
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -62,9 +62,9 @@ def digests(workspace: Path, run: int = -1) -> dict[str, str]:
     }
 
 
-def ask(workspace: Path, sql: str) -> list[dict[str, Any]]:
+def ask(workspace: Path | str, sql: str) -> list[dict[str, Any]]:
     """Rows of a query, documents included."""
-    with open_catalog(Workspace(workspace), documents="document" in sql) as connection:
+    with open_catalog(open_workspace(workspace), documents="document" in sql) as connection:
         return rows(connection, sql)
 
 
@@ -79,7 +79,7 @@ def reasons(workspace: Path) -> dict[tuple[str, str], int]:
     return {(row["step"], row["reason"]): row["n"] for row in found if row["n"]}
 
 
-def check(workspace: Path) -> None:
+def check(workspace: Path | str) -> None:
     """``catalog check`` finds nothing wrong."""
     done = command("curation.catalog", "check", "--workspace", workspace)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,6 @@
 """Slurm, for real: a private cluster of two logical nodes on this machine."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.curation import inputs
+from tests.curation import inputs, s3_server
 from tests.curation.commands import check, command, curate, digests, kill_group, none_left, start, wait_for_parts
 from tests.curation.executors import private_slurm
 from tests.curation.executors.private_slurm import Cluster
@@ -122,3 +123,16 @@ def test_what_slurm_refuses_is_said(cluster: Cluster, tmp_path: Path) -> None:
     assert "PartitionTimeLimit" in never.stderr
     time.sleep(0.1)
     assert not cluster.ask("squeue", "--noheader")
+
+
+@pytest.mark.full
+def test_a_workspace_on_object_storage(
+    cluster: Cluster, source: Path, expected: dict[str, str], tmp_path: Path
+) -> None:
+    """Nodes read input from S3 and put shards there; they share the working folder."""
+    with s3_server.bucket(tmp_path / "home") as bucket:
+        bucket.put_folder(source, "raw")
+        curate(bucket.url("w"), bucket.url("raw"), *SMOKE, *SLURM, env=cluster.environment)
+        stored = {key.split("/", 3)[3]: hashlib.sha256(bucket.get(key)).hexdigest() for key in bucket.keys("w/shards/")}
+        check(bucket.url("w"))
+    assert stored == expected
