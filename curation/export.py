@@ -198,7 +198,7 @@ def _write_jsonl(batches: Iterator[Any], target: Target, suffix: str) -> int:
         packed = compress(file, mode="wb") if compress else file
         text = opened.enter_context(io.TextIOWrapper(packed, encoding="utf-8", newline="\n"))
         for batch in batches:
-            for row in batch.to_pylist():
+            for row in batch.to_pylist(maps_as_pydicts="strict"):
                 text.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
                 count += 1
     return count

@@ -49,11 +49,10 @@ def parent_plan(workspace: Workspace, parent: str) -> tuple[list[dict[str, Any]]
     return files, plan_parent(sorted(sources.items()), weights)
 
 
-def parent_filters(workspace: Workspace, parent: str) -> dict[str, Any]:
-    """The filters of the parent: name -> options."""
+def parent_config(workspace: Workspace, parent: str) -> dict[str, Any]:
+    """What is on record of how the parent was asked for."""
     with open_catalog(workspace) as connection:
-        found: dict[str, Any] = run_config(connection, parent)["curation"]["filters"]
-    return found
+        return run_config(connection, parent)
 
 
 def add_parent(workspace: Workspace, tally: Tally, parent: str) -> None:

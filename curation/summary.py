@@ -8,11 +8,12 @@ from curation.alarms import alarms
 from curation.catalog import open_catalog, rows
 from curation.catalog.query import run_config
 from curation.dedup.config import AlarmConfig
-from curation.dedup.decisions import REASONS, STEP
+from curation.dedup.decisions import REASONS
 from curation.records import Workspace
+from curation.verdicts import LATE_STEPS
 
 STEP_ORDER = ("read", "extract", "lines", "takedown", "language")
-"""Steps in the order in which they act; filters follow in the order of the configuration, then ``dedup``."""
+"""Steps in the order in which they act; filters follow in the order of the configuration, then ``LATE_STEPS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def waterfall(
         rejected: (step, reason, records).
         filters: names of the filters as configured.
     """
-    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters, STEP])}
+    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters, *LATE_STEPS])}
     within = {reason: rank for rank, reason in enumerate(REASONS)}
     gone: list[tuple[Literal["quarantined", "rejected"], str, str, int]] = [
         ("quarantined", "quarantined", reason, records) for reason, records in sorted(quarantined)

@@ -20,6 +20,7 @@ from curation.records import write_durably
 from curation.shards import ROW_WEIGHT, PartWriter
 from curation.steps.common import Position, StopRequested
 from curation.steps.read import ReadRecords, ReadShards
+from curation.toxicity.prepared import save_known
 
 COMMIT_SECONDS = 0.5
 COMMIT_SHARE = 0.05
@@ -54,6 +55,8 @@ class WriteParts(PipelineStep):
     def _clear(self) -> None:
         self.after: Position | None = None
         self.rejected: dict[tuple[str, str, str, bool], list[int]] = {}
+        self.known_toxicity: dict[int, Any] = {}
+        """Row -> scores that a parent run has from the model, used again if the document survives."""
         self.quarantined: list[tuple[str, int, int, str, str]] = []
         self.unstored: dict[str, int] = {}
         self.damaged: set[str] = set()
@@ -96,6 +99,8 @@ class WriteParts(PipelineStep):
             row["cluster_size"] = 1 if sketched else None
             sequence = self.writer.documents
             text_bytes = self.writer.add("rejected" if "step" in meta else "kept", row)
+            if "_toxicity" in meta:
+                self.known_toxicity[sequence] = meta["_toxicity"]
             if self.sketches is not None and sketched:
                 self.sketches.add(document, sequence, ROW_WEIGHT + text_bytes)
         else:
@@ -128,6 +133,8 @@ class WriteParts(PipelineStep):
         if self.sketches is not None:
             row_groups = {each.language: each.row_group or 0 for each in pieces if each.shard_kind == "kept"}
             sketches = self.sketches.save(sketch_path(path), row_groups)
+        if self.known_toxicity:
+            save_known(path, self.known_toxicity)
         return {
             "part": path.name,
             "sketches": sketches,
