@@ -154,9 +154,9 @@ def create_document_view(
         chosen = set(shard_ids)
         wanted = [row for row in wanted if row[0] in chosen]
     connection.execute("CREATE TABLE _document_file (filename VARCHAR, shard_id VARCHAR, shard_kind VARCHAR)")
-    if not wanted:
-        # read_parquet refuses an empty list of files.
-        connection.register("_no_document", empty_document_table())
+    # Every column is there, also where no document was ever rejected, and where shards are older than a column.
+    connection.register("_no_document", empty_document_table())
+    if not wanted:  # read_parquet refuses an empty list of files
         connection.execute(
             "CREATE VIEW document AS SELECT *, NULL::VARCHAR AS shard_id, NULL::VARCHAR AS shard_kind FROM _no_document"
         )
@@ -169,7 +169,7 @@ def create_document_view(
     connection.execute(
         f"CREATE VIEW document AS SELECT d.* EXCLUDE (filename), f.shard_id, f.shard_kind "
         f"FROM read_parquet([{listed}], union_by_name = true, filename = true) d "
-        f"JOIN _document_file f USING (filename){hidden}"
+        f"JOIN _document_file f USING (filename){hidden} UNION ALL BY NAME SELECT * FROM _no_document"
     )
 
 
