@@ -36,7 +36,8 @@ _PREFIXED: tuple[tuple[tuple[str, ...], str], ...] = (
     (("eyJ",), r"eyJ[0-9A-Za-z_-]{8,4096}\.eyJ[0-9A-Za-z_-]{8,8192}\.[0-9A-Za-z_-]{16,2048}"),  # JWT, RFC 7519
     ((":AA",), rf"[0-9]{{8,10}}:AA[0-9A-Za-z_-]{{33}}{_END}"),  # Telegram bot
 )
-_COMPILED = tuple((marks, re.compile(rf"(?<![A-Za-z0-9_]){pattern}")) for marks, pattern in _PREFIXED)
+_COMPILED = tuple((mark, re.compile(rf"(?<![A-Za-z0-9_]){pattern}")) for marks, pattern in _PREFIXED for mark in marks)
+_WITHOUT_UNDERSCORE = tuple(each for each in _COMPILED if "_" not in each[0])
 _SK = re.compile(r"(?<![A-Za-z0-9_-])sk-(?:[a-z0-9]{2,12}-){0,2}[0-9A-Za-z_-]{20,255}")
 """OpenAI, Anthropic and those who do as they do. Words joined with hyphens look like it: entropy decides."""
 
@@ -44,18 +45,15 @@ _PEM = re.compile(r"-----BEGIN ((?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?)-
 _PEM_BODY = re.compile(r"(?:\s{1,4}[A-Za-z0-9+/=:,. -]{1,130}){0,400}")
 """RFC 7468, and OpenPGP's armor; what follows a beginning without an end."""
 
-_NAMED = re.compile(
-    r"(?<![a-z0-9])(?:[a-z0-9]{1,24}[_.-]){0,3}"
-    r"(?:pass(?:word|wd|phrase|code)?|passw|pwd|kennwort|passwort|contraseña|senha|mot[ _]de[ _]passe|пароль|密码|密碼|"
-    r"パスワード|비밀번호|(?:client|app|aws|consumer)?[_-]?secret(?:[_-]?(?:access[_-]?)?key)?|(?:access|auth|api|bearer|"
-    r"refresh|session|id)?[_-]?token|(?:api|access|account|auth|private|encryption|storage)[_-]?key|bearer)"
-    r"[\"']?(?: is)?\s{0,3}(?:=>|:=|=|:|：)\s{0,3}(?:bearer |basic )?[\"'`]?"
-    r"([^\s\"'`<>,;&|(){}\[\]$\\]{10,256})(?![^\s\"'`<>,;&|)}])",
+_ASSIGNED = re.compile(r"[=:：]>?\s{0,3}(?:[Bb]earer |[Bb]asic )?([\"'`]?)([^\s\"'`<>,;|(){}\[\]\\=]{10,256}(?:={1,2}(?![A-Za-z0-9]))?)")
+_SECRET_NAME = re.compile(
+    r"(?<![A-Za-z])(?:pass(?:word|wd|phrase|code)?|pwd|kennwort|passwort|contraseña|senha|mot[ _]de[ _]passe|пароль|"
+    r"(?:client|app|aws|consumer)?[_-]?secret(?:[_-]?(?:access[_-]?)?key)?|(?:access|auth|api|bearer|refresh|session|id)?"
+    r"[_-]?token|(?:api|access|account|auth|private|encryption|storage)[_-]?key|bearer)[\"']?(?: is)?\s{0,3}:?$"
+    r"|(?:密码|密碼|パスワード|비밀번호)\s?$",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\bBearer ([0-9A-Za-z._~+/-]{20,2048}=*)")
-_NAME_MARKS = ("pass", "pwd", "secret", "token", "key", "kennwort", "contraseña", "senha", "mot", "пароль")
-_NAME_MARKS_CJK = ("密码", "密碼", "パスワード", "비밀번호")
 _USERINFO = re.compile(r"://[^\s/:@?#\"'<>]{1,64}:([^\s/@?#\"'<>]{3,128})@(?=[A-Za-z0-9\[])")
 _NO_SECRET = re.compile(
     r"example|x{4}|\*{3}|\.{3}|1234567|abcdef|your[_-]|change|placeholder|dummy|sample|redacted|^https?:|^[A-Za-z]:?[\\/]"
@@ -76,10 +74,10 @@ def keys(text: str) -> Iterator[Span]:
       one of 10 has about 3.2), and is no path, variable, call or example.
     - The password of ``scheme://user:password@host``.
     """
-    for marks, pattern in _COMPILED:
-        if any(mark in text for mark in marks):
+    for mark, pattern in _COMPILED if "_" in text else _WITHOUT_UNDERSCORE:
+        if mark in text:
             for each in pattern.finditer(text):
-                if not _NO_SECRET.search(each[0][4:]) or each[0].startswith("eyJ"):
+                if not each[0].endswith("EXAMPLE"):
                     yield Span(*each.span(), "key")
     if "sk-" in text:
         for each in _SK.finditer(text):
@@ -95,13 +93,17 @@ def keys(text: str) -> Iterator[Span]:
         for each in _BEARER.finditer(text):
             if _random(each[1]):
                 yield Span(*each.span(1), "key")
-    low = text.lower()
-    if ("=" in text or ":" in text or "：" in text) and (
-        any(mark in low for mark in _NAME_MARKS) or (not text.isascii() and any(mark in text for mark in _NAME_MARKS_CJK))
-    ):
-        for each in _NAMED.finditer(text):
-            if _random(each[1]) and not _NO_SECRET.search(each[1]):
-                yield Span(*each.span(1), "key")
+    for each in _ASSIGNED.finditer(text):
+        value = each[2]
+        if not each[1] and "&" in value and ("?" in text[max(0, each.start() - 256) : each.start()]):
+            value = value.partition("&")[0]  # of the query of a URL
+        value = value.rstrip(".:?!") if not each[1] else value
+        if (
+            _random(value)
+            and not _NO_SECRET.search(value)
+            and _SECRET_NAME.search(text, max(0, each.start() - 32), each.start())
+        ):
+            yield Span(each.start(2), each.start(2) + len(value), "key")
 
 
 def _private_keys(text: str) -> Iterator[Span]:

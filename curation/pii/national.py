@@ -60,7 +60,7 @@ IDS: tuple[NationalId, ...] = (
                strong=r"[0-9]{8}-?[A-Z]|[0-9]{2}\.[0-9]{3}\.[0-9]{3}-?[A-Z]", languages="spa cat glg eus ast arg"),
     NationalId("es.nie", r"[XYZ]-?[0-9]{7}-?[A-Z]", words("nie", "n\\.i\\.e", "extranjer", "nif", "documento"),
                strong=r"[XYZ]-?[0-9]{7}-?[A-Z]", languages="spa cat glg eus ast arg"),
-    NationalId("pt.nif", r"[1-35-9][0-9]{8}|[1-35-9][0-9]{2} [0-9]{3} [0-9]{3}", words("nif$", "contribuinte")),
+    NationalId("pt.nif", r"[1-9][0-9]{8}|[1-9][0-9]{2} [0-9]{3} [0-9]{3}", words("nif$", "contribuinte", "n\\.?º? ?fiscal")),
     NationalId("pt.cc", r"[0-9]{8} ?[0-9] ?[A-Z0-9]{2}[0-9]", words("cart[aã]o de cidad", "cc$", "cidad[aã]o")),
     NationalId("pl.pesel", r"[0-9]{11}", words("pesel")),
     NationalId("pl.nip", r"[0-9]{3}-?[0-9]{3}-?[0-9]{2}-?[0-9]{2}", words("nip$")),
@@ -98,7 +98,6 @@ IDS: tuple[NationalId, ...] = (
     NationalId("ec.ci", r"[0-2][0-9]{8}-?[0-9]", words("c[ée]dula", "c\\.?i\\.?$")),
     NationalId("in_.aadhaar", rf"[2-9][0-9]{{3}}{_S}[0-9]{{4}}{_S}[0-9]{{4}}",
                words("a+dha+r", "uidai", "uid$", "आधार", "ஆதார்", "ఆధార్", "আধার", "આધાર", "ಆಧಾರ್", "ആധാർ", "ਆਧਾਰ")),
-    NationalId("in_.pan", r"[A-Z]{3}[ABCFGHJLPT][A-Z][0-9]{4}[A-Z]", words("pan$", "permanent account", "पैन")),
     NationalId("pk.cnic", r"[1-7][0-9]{4}-?[0-9]{7}-?[0-9]", words("cnic", "nic$", "شناختی"),
                strong=r"[1-7][0-9]{4}-[0-9]{7}-[0-9]"),
     NationalId("cn.ric", r"[1-9][0-9]{16}[0-9Xx]", words("身份证", "身分證", "identity", "id (?:card|number)"),
@@ -121,6 +120,7 @@ LETTERED: tuple[NationalId, ...] = (
                strong=r"[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z]"),
     NationalId("mx.curp", r"[A-Z]{4}[0-9]{6}[HM][A-Z]{5}[A-Z0-9][0-9]", words("curp"),
                strong=r"[A-Z]{4}[0-9]{6}[HM][A-Z]{5}[A-Z0-9][0-9]"),
+    NationalId("in_.pan", r"[A-Z]{3}[ABCFGHJLPT][A-Z][0-9]{4}[A-Z]", words("pan$", "permanent account", "पैन")),
     NationalId("mx.rfc", r"[A-Z&Ñ]{4}-?[0-9]{6}-?[A-Z0-9]{3}", words("rfc$", "r\\.f\\.c")),
 )  # fmt: skip
 """Numbers that begin with letters."""
@@ -139,7 +139,7 @@ def _compile(form: str) -> re.Pattern[str]:
 
 _FORMS = tuple((each, _compile(each.form), _compile(each.strong) if each.strong else None) for each in IDS)
 _LETTERED = tuple((each, _compile(each.form), _compile(each.strong) if each.strong else None) for each in LETTERED)
-_CAPITALS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{3,6}[0-9]{2}")
+_AFTER_LETTERS = re.compile(r"[0-9-](?<=[A-Za-zÑ&]{4}[0-9-])")
 _SEPARATORS = re.compile(r"[ \u00a0./]")
 
 
@@ -163,19 +163,17 @@ def national_ids(text: str, found: Iterable[Window], language: str) -> Iterator[
             # Invented prefixes and suffixes are told from real ones by form alone, and part numbers look alike.
             if said(text, *match.span(), _NINO_WORDS) or (match[0].count(" ") >= 3 and code == "eng"):
                 yield Span(*match.span(), "national_id")
-    for begin in _CAPITALS.finditer(text):
+    for digit in _AFTER_LETTERS.finditer(text):
+        begin = _WORD_BEGIN.search(text, max(0, digit.start() - 7), digit.start())
+        if not begin:
+            continue
         for each, form, strong in _LETTERED:
-            match = form.match(text, begin.start())
-            if match and _is_one(text, match, each, strong, code):
-                yield Span(*match.span(), "national_id")
-        if text[begin.start() + 3 : begin.start() + 4].isalpha():
-            match = _PAN.match(text, begin.start())
-            if match and _is_one(text, match, _PAN_ID, None, code):
-                yield Span(*match.span(), "national_id")
+            lettered = form.match(text, begin.start())
+            if lettered and _is_one(text, lettered, each, strong, code):
+                yield Span(*lettered.span(), "national_id")
 
 
-_PAN_ID = next(each for each in IDS if each.name == "in_.pan")
-_PAN = _compile(_PAN_ID.form)
+_WORD_BEGIN = re.compile(r"(?<![A-Za-zÑ&0-9])[A-Za-zÑ&]{4,6}$")
 
 
 def _is_one(text: str, match: re.Match[str], each: NationalId, strong: re.Pattern[str] | None, code: str) -> bool:

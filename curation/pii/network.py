@@ -12,7 +12,7 @@ _LETTERS = "A-Za-z0-9\u00c0-\u024f\u0370-\u052f\u0900-\u0dff"
 _LABEL = rf"[{_LETTERS}](?:[{_LETTERS}-]{{0,61}}[{_LETTERS}])?"
 _DOMAIN = rf"(?:{_LABEL}\.){{1,8}}(?:[A-Za-z]{{2,24}}|xn--[a-z0-9]{{2,59}}|[\u0400-\u04ff]{{2,10}}|[\u0900-\u0dff]{{2,12}})"
 _AT_DOMAIN = re.compile(rf"@({_DOMAIN})(?![{_LETTERS}_]|-[{_LETTERS}])")
-_LOCAL = re.compile(rf"[{_LETTERS}](?:[{_LETTERS}._%+'&=~*-]{{0,62}}[{_LETTERS}_+-])?$|\"[^\"\s@]{{1,62}}\"$")
+_NAME_BACKWARDS = re.compile(rf"[{_LETTERS}._%+-]{{1,65}}")
 _WRITTEN_AT = re.compile(
     r"(?:^|(?<=[\s:;,(<>\[\"']))([A-Za-z0-9][A-Za-z0-9._+-]{0,63}) ?"
     r"[\[({] ?(?:at|AT|At|@|ät|arroba|chez|собака) ?[\])}] ?"
@@ -39,15 +39,13 @@ def emails(text: str) -> Iterator[Span]:
     """
     if "@" in text:
         for at in _AT_DOMAIN.finditer(text):
-            begin = max(0, at.start() - 64)
-            # One more character tells whether the name goes on: then it is too long to be one.
-            local = _LOCAL.search(text[begin : at.start()])
-            if not local or not _is_domain(at[1]):
+            begin = max(0, at.start() - 66)
+            name = _NAME_BACKWARDS.match(text[begin : at.start()][::-1])
+            if not name or len(name[0]) > 64 or name[0][0] == "." or not _is_domain(at[1]):
                 continue
-            start, end = begin + local.start(), at.end()
-            if start == begin and start and re.match(rf"[{_LETTERS}._%+-]", text[start - 1]):
-                continue
-            if text[start:at.start()].lower() in ("git", "hg", "svn") and text[end : end + 1] in (":", "/"):
+            local = name[0][::-1].lstrip("._%+-")
+            start, end = at.start() - len(local), at.end()
+            if not local or (local.lower() in ("git", "hg", "svn") and text[end : end + 1] in (":", "/")):
                 continue
             yield Span(start, end, "email")
     if _BRACKET_AT.search(text):
@@ -63,10 +61,10 @@ def _is_domain(domain: str) -> bool:
 
 # ---- IP ---------------------------------------------------------------------------------------
 
-_IPV4 = re.compile(
-    r"(?<![\w.])(?<![\w.][-/+~])[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w%]|\.[\w]|-[A-Za-z])"
-)
-_IPV6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![\w]|:|\.[0-9])")
+# Both begin with a character that is rare in prose, and look back from there.
+_IPV4 = re.compile(r"\.(?<=[0-9]\.)[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![A-Za-z0-9_%]|\.[\w]|-[A-Za-z])")
+_FIRST = re.compile(r"(?<![A-Za-z0-9_.])(?<![\w.][-/+~])[0-9]{1,3}$")
+_IPV6 = re.compile(r":(?<=[23][0-9A-Fa-f]{3}:)(?<![\w:.][23][0-9A-Fa-f]{3}:)[0-9A-Fa-f:]{2,34}(?![A-Za-z0-9_]|:|\.[0-9])")
 _VERSION = re.compile(
     r"(?:versi[oóôõ]\w*|versj?on\w*|verze|wersj\w+|версі?[ияї]\w*|verzi\w+|verzij\w+|sürüm\w*|release|releas\w+|rel|ver|"
     r"build|firmware|driver|treiber|patch|update|upgrade|oid|section|sect|chapter|clause|article|kapitel|abschnitt|"
@@ -88,27 +86,34 @@ def addresses(text: str) -> Iterator[Span]:
     are public too, and are found.
     """
     for each in _IPV4.finditer(text):
+        first = _FIRST.search(text, max(0, each.start() - 5), each.start())
+        if not first:
+            continue
+        start, end = first.start(), each.end()
         try:
-            address = ipaddress.IPv4Address(each[0])
+            address = ipaddress.IPv4Address(text[start:end])
         except ValueError:
             continue
         if not address.is_global or address.is_multicast:
             continue
-        start, end = each.span()
         if _VERSION.search(text, max(0, start - 24), start):
+            continue
+        if "OID" in text[max(0, start - 48) : start]:
             continue
         if max(address.packed) < _SMALL and not said(text, start, end, _ADDRESS):
             continue
         yield Span(start, end, "ip")
     if ":" in text:
         for each in _IPV6.finditer(text):
-            written = each[0].rstrip(":") if not each[0].endswith("::") else each[0]
+            start = each.start() - 4
+            written = text[start : each.end()]
+            written = written if written.endswith("::") else written.rstrip(":")
             try:
                 found = ipaddress.IPv6Address(written)
             except ValueError:
                 continue
             if found.is_global and not found.is_multicast and found not in _DOCUMENTATION:
-                yield Span(each.start(), each.start() + len(written), "ip")
+                yield Span(start, start + len(written), "ip")
 
 
 _DOCUMENTATION = ipaddress.IPv6Network("3fff::/20")

@@ -8,7 +8,7 @@ from curation.pii.spans import Span, Window, said, words
 
 # ---- IBAN -------------------------------------------------------------------------------------
 
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}[ \u00a0.-]?(?=[A-Z0-9]{2})")
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?=[ \u00a0.-]?[A-Z0-9]{2})")
 _IBAN_BODY = re.compile(r"(?:[ \u00a0.-]?[A-Z0-9]){0,30}")
 
 
@@ -19,7 +19,7 @@ def ibans(text: str) -> Iterator[Span]:
     """
     for each in _IBAN.finditer(text):
         length = _iban_lengths().get(each[0][:2])
-        if length is None:
+        if length is None or (each.start() and text[each.start() - 1].isalnum() and text[each.start() - 1].isascii()):
             continue
         body = _IBAN_BODY.match(text, each.start() + 4)
         assert body is not None  # it may be empty
@@ -87,20 +87,20 @@ def cards(text: str, found: Iterable[Window]) -> Iterator[Span]:
     """Numbers of payment cards: the prefix and length of an issuer, and Luhn's check digit (ISO/IEC 7812-1).
 
     16 digits, or 15 of American Express, are a card by themselves, unless they are part of a longer number, of a URL
-    or of an identifier. Other lengths (14, 19), and prefixes of 60, 81 and 82, are one only near a word such as
+    or of an identifier. Other lengths (14, 19), and RuPay's prefixes of 81 and 82, are one only near a word such as
     "card" or "Visa": bar codes and time stamps have such lengths too. Visa's 13 digits are out of use and left alone.
     """
     for window in found:
         if len(window.digits) < 14:
             continue
-        for each in _GROUPED.finditer(text, window.start, window.end):
+        for each in _GROUPED.finditer(text, window.start, window.end + 3):
             digits = re.sub(r"[^0-9]", "", each[0])
             if not _ISSUERS.fullmatch(digits) or not _luhn(digits):
                 continue
             if len(set(digits)) < 3 and digits[0] not in "45":
                 continue
             if (
-                (len(digits) in (15, 16) and digits[:2] not in ("60", "81", "82", "36", "38", "39", "30"))
+                (len(digits) in (15, 16) and digits[:2] not in ("81", "82", "36", "38", "39", "30"))
                 or (len(digits) == 14 and each[2])
                 or said(text, *each.span(), _CARD_WORDS)
             ):

@@ -46,6 +46,8 @@ _OTHER = re.compile(
 """What stands right before a number that is no telephone number."""
 _DIGITS = re.compile("[0-9]+")
 _EXTENSION = re.compile(r" ?,? ?(?:ext(?:ension)?|extn|x|durchwahl|dw|poste|int|доб)\.? ?[0-9]{1,6}(?![0-9])", re.IGNORECASE)
+_ZIP = re.compile("[0-9]{5}[-\u2013][0-9]{4}")
+"""Postal code of the United States."""
 _TABLE = re.compile(r"[0-9]+(?:[ \u00a0\u2009\u202f][0-9]+){4,}")
 
 
@@ -91,12 +93,14 @@ def phones(text: str, found: Iterable[Window], regions: Sequence[str]) -> Iterat
         near = start - last <= CONTEXT or said(text, start, edge, _WORDS)
         if not plus and not (near or _shaped(text, start, end)):
             continue
-        if not near and _OTHER.search(text, max(0, start - 32), start):
+        if _OTHER.search(text, max(0, start - 32), start):
             continue
         for region in (None,) * plus + tuple(regions):
+            if region and not plus and not _may_begin(region).match(window.digits):
+                continue
             spans = [
                 (shift + each.start, shift + each.end)
-                for each in _matches(part, region)
+                for each in _matches(part, region, near)
                 if near or each.raw_string.lstrip("(").startswith("+") or _evident(each.raw_string)
             ]
             for span in spans:
@@ -109,13 +113,29 @@ def phones(text: str, found: Iterable[Window], regions: Sequence[str]) -> Iterat
 def _shaped(text: str, start: int, end: int) -> bool:
     """Whether a number without a word near by may be one for its form: in groups, and no table of numbers."""
     written = text[start:end].strip()
-    return not written.isdigit() and not _TABLE.fullmatch(written)
+    digits = sum(map(str.isdigit, written))
+    return digits > 7 and not (written.isdigit() or _ZIP.fullmatch(written) or (_TABLE.fullmatch(written) and written[0] != "0"))
 
 
-def _matches(part: str, region: str | None) -> list[Any]:
+@cache
+def _may_begin(region: str) -> re.Pattern[str]:
+    """What the digits of a number of a region begin with: cheaper to ask than phonenumbers' matcher."""
+    from phonenumbers import PhoneMetadata
+
+    metadata = PhoneMetadata.metadata_for_region(region)
+    assert metadata is not None  # regions are checked
+    prefixes = [each for each in (metadata.national_prefix_for_parsing, metadata.national_prefix) if each]
+    number = metadata.general_desc.national_number_pattern
+    abroad = metadata.international_prefix or "00"
+    return re.compile(f"(?:{'|'.join(prefixes)})?(?:{number})|(?:{abroad})|{metadata.country_code}(?:{number})")
+
+
+def _matches(part: str, region: str | None, near: bool) -> list[Any]:
+    """What phonenumbers finds: valid; without a word near by also grouped as its region groups."""
     from phonenumbers import Leniency, PhoneNumberMatcher
 
-    return list(PhoneNumberMatcher(part, region, leniency=Leniency.STRICT_GROUPING, max_tries=12))
+    leniency = Leniency.VALID if near else Leniency.STRICT_GROUPING
+    return list(PhoneNumberMatcher(part, region, leniency=leniency, max_tries=12))
 
 
 def _evident(written: str) -> bool:
@@ -126,7 +146,7 @@ def _evident(written: str) -> bool:
     groups = _DIGITS.findall(written)
     if written.startswith("("):
         return len(groups) > 1
-    if len(groups) < 2 or len(groups[-1]) < 2:
+    if len(groups) < 2 or len(groups[-1]) < 2 or sum(map(len, groups)) < 8:
         return False
     thousands = all(len(group) == 3 for group in groups[1:]) and len(groups[0]) <= 3 and not groups[0].startswith("0")
     return not thousands

@@ -58,6 +58,7 @@ MOST_DIGITS = 24
 _RUN = re.compile(rf"[0-9][0-9{SEPARATORS}]{{4,}}[0-9]")
 _GAP = re.compile(rf"[{SEPARATORS}]{{4,}}| / | [-\u2010-\u2015] |\) ?\(")
 _WIDE_GAP = re.compile(rf"[{SEPARATORS}]{{4,}}")
+_STRIP = "-./() \u00a0\u2009\u202f\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 _NO_DIGIT = re.compile(r"[^0-9]+")
 _YEAR = "(?:1[5-9]|20)[0-9]{2}"
 _DAY = "[0-3]?[0-9]"
@@ -66,6 +67,9 @@ _DATE = re.compile(
     rf"|{_YEAR} ?[-/\u2010-\u2015] ?{_YEAR}|[0-9]{{1,3}}\.[0-9]{{4,}}"
 )
 """Dates, ranges of years, and numbers with decimals such as coordinates; a whole window."""
+_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_QUAD = re.compile(rf"(?<![0-9.])(?:{_BYTE}\.){{3}}{_BYTE}(?:/[0-9]{{1,2}})?(?![0-9]|\.[0-9])")
+"""An IPv4 address or network, which is no other number."""
 
 
 class Window(NamedTuple):
@@ -85,17 +89,25 @@ def windows(text: str) -> list[Window]:
     """
     found = []
     for run in _RUN.finditer(text):
-        for start, end in _cut(text, run.start(), run.end(), _WIDE_GAP):
-            piece = text[start:end]
-            digits = _NO_DIGIT.sub("", piece)
-            if len(digits) > MOST_DIGITS:
-                for begin, stop in _cut(text, start, end, _GAP):
-                    digits = _NO_DIGIT.sub("", text[begin:stop])
-                    if 6 <= len(digits) <= MOST_DIGITS and not _DATE.fullmatch(text, begin, stop):
-                        found.append(Window(begin, stop, digits))
-            elif len(digits) >= 6 and not _DATE.fullmatch(piece):
-                found.append(Window(start, end, digits))
+        for wide in _cut(text, run.start(), run.end(), _WIDE_GAP):
+            for start, end in _cut(text, *wide, _QUAD):
+                digits = _NO_DIGIT.sub("", text[start:end])
+                if len(digits) > MOST_DIGITS:
+                    found += [part for cut in _cut(text, start, end, _GAP) if (part := _window(text, *cut))]
+                elif part := _window(text, start, end):
+                    found.append(part)
     return found
+
+
+def _window(text: str, start: int, end: int) -> Window | None:
+    """Separators at both ends cut off; None for what is no number or too long."""
+    piece = text[start:end]
+    start += len(piece) - len(piece.lstrip(_STRIP))
+    piece = piece.strip(_STRIP)
+    digits = _NO_DIGIT.sub("", piece)
+    if not 6 <= len(digits) <= MOST_DIGITS or _DATE.fullmatch(piece):
+        return None
+    return Window(start, start + len(piece), digits)
 
 
 def _cut(text: str, start: int, end: int, gap: re.Pattern[str]) -> Iterator[tuple[int, int]]:
