@@ -45,7 +45,9 @@ _PEM = re.compile(r"-----BEGIN ((?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?)-
 _PEM_BODY = re.compile(r"(?:\s{1,4}[A-Za-z0-9+/=:,. -]{1,130}){0,400}")
 """RFC 7468, and OpenPGP's armor; what follows a beginning without an end."""
 
-_ASSIGNED = re.compile(r"[=:：]>?\s{0,3}(?:[Bb]earer |[Bb]asic )?([\"'`]?)([^\s\"'`<>,;|(){}\[\]\\=]{10,256}(?:={1,2}(?![A-Za-z0-9]))?)")
+_ASSIGNED = re.compile(
+    r"[=:：]>?\s{0,3}(?:[Bb]earer |[Bb]asic )?([\"'`]?)([^\s\"'`<>,;|(){}\[\]\\=]{10,256}(?:={1,2}(?![A-Za-z0-9]))?)"
+)
 _SECRET_NAME = re.compile(
     r"(?<![A-Za-z])(?:pass(?:word|wd|phrase|code)?|pwd|kennwort|passwort|contraseña|senha|mot[ _]de[ _]passe|пароль|"
     r"(?:client|app|aws|consumer)?[_-]?secret(?:[_-]?(?:access[_-]?)?key)?|(?:access|auth|api|bearer|refresh|session|id)?"

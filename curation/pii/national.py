@@ -42,7 +42,8 @@ IDS: tuple[NationalId, ...] = (
     NationalId("nz.ird", rf"[0-9]{{2,3}}{_S}[0-9]{{3}}{_S}[0-9]{{3}}", words("ird$")),
     NationalId("ie.pps", r"[0-9]{7}[A-W][A-IW]?", words("pps", "public service number", "upsp")),
     NationalId(
-        "fr.nir", rf"[12]{_S}[0-9]{{2}}{_S}[0-9]{{2}}{_S}(?:[0-9]{{2}}|2[AB]){_S}[0-9]{{3}}{_S}[0-9]{{3}}(?:{_S}[0-9]{{2}})",
+        "fr.nir", rf"[12]{_S}[0-9]{{2}}{_S}[0-9]{{2}}{_S}(?:[0-9]{{2}}|2[AB])"
+        rf"{_S}[0-9]{{3}}{_S}[0-9]{{3}}{_S}[0-9]{{2}}",
         words("s[ée]curit[ée] sociale", "nir$", "s[ée]cu$", "insee", "social security", "assur[ée]e?"),
         strong=r"[12] [0-9]{2} [0-9]{2} (?:[0-9]{2}|2[AB]) [0-9]{3} [0-9]{3} [0-9]{2}",
     ),
@@ -54,16 +55,16 @@ IDS: tuple[NationalId, ...] = (
     NationalId("de.idnr", r"[1-9][0-9]{10}|[1-9][0-9] [0-9]{3} [0-9]{3} [0-9]{3}",
                words("steuer", "idnr", "id-nr", "identifikationsnummer", "tin$", "tax")),
     NationalId("at.vnr", r"[1-9][0-9]{3} ?[0-9]{6}", words("versicherungsn", "svnr", "sv-n", "sozialversicherung")),
-    NationalId("ch.ssn", r"756[. ]?[0-9]{4}[. ]?[0-9]{4}[. ]?[0-9]{2}", words("ahv", "avs$", "navs", "sozialversicherung"),
+    NationalId("ch.ssn", r"756[. ]?[0-9]{4}[. ]?[0-9]{4}[. ]?[0-9]{2}",
+               words("ahv", "avs$", "navs", "sozialversicherung"),
                strong=r"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}"),
     NationalId("es.dni", r"[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}[- ]?[A-Z]", words("dni", "d\\.n\\.i", "nif", "documento"),
                strong=r"[0-9]{8}-?[A-Z]|[0-9]{2}\.[0-9]{3}\.[0-9]{3}-?[A-Z]", languages="spa cat glg eus ast arg"),
     NationalId("es.nie", r"[XYZ]-?[0-9]{7}-?[A-Z]", words("nie", "n\\.i\\.e", "extranjer", "nif", "documento"),
                strong=r"[XYZ]-?[0-9]{7}-?[A-Z]", languages="spa cat glg eus ast arg"),
-    NationalId("pt.nif", r"[1-9][0-9]{8}|[1-9][0-9]{2} [0-9]{3} [0-9]{3}", words("nif$", "contribuinte", "n\\.?º? ?fiscal")),
+    NationalId("pt.nif", r"[1-9][0-9]{8}|[1-9][0-9]{2} [0-9]{3} [0-9]{3}", words("nif$", "contribuinte")),
     NationalId("pt.cc", r"[0-9]{8} ?[0-9] ?[A-Z0-9]{2}[0-9]", words("cart[aã]o de cidad", "cc$", "cidad[aã]o")),
     NationalId("pl.pesel", r"[0-9]{11}", words("pesel")),
-    NationalId("pl.nip", r"[0-9]{3}-?[0-9]{3}-?[0-9]{2}-?[0-9]{2}", words("nip$")),
     NationalId("cz.rc", r"[0-9]{6}/?[0-9]{3,4}", words("rodn[éeá]", "r\\.? ?č", "birth number"),
                strong=r"[0-9]{6}/[0-9]{4}", languages="ces slk"),
     NationalId("ro.cnp", r"[1-9][0-9]{12}", words("cnp$", "cod numeric")),
@@ -75,7 +76,8 @@ IDS: tuple[NationalId, ...] = (
     NationalId("lt.asmens", r"[1-9][0-9]{10}", words("asmens kod", "a\\. ?k\\.", "personal code")),
     NationalId("fi.hetu", r"[0-3][0-9][01][0-9]{3}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]", words("henkilötunnus", "hetu"),
                strong=r"[0-3][0-9][01][0-9]{3}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]"),
-    NationalId("se.personnummer", r"(?:19|20)?[0-9]{6}[-+]?[0-9]{4}", words("person(?:nummer|nr)", "personal (?:id|num)"),
+    NationalId("se.personnummer", r"(?:19|20)?[0-9]{6}[-+]?[0-9]{4}",
+               words("person(?:nummer|nr)", "personal (?:id|num)"),
                strong=r"(?:19|20)?[0-9]{6}[-+][0-9]{4}", languages="swe"),
     NationalId("dk.cpr", r"[0-3][0-9][01][0-9]{3}[- ]?[0-9]{4}", words("cpr", "personnummer"),
                strong=r"[0-3][0-9][01][0-9]{3}-[0-9]{4}", languages="dan"),
@@ -87,8 +89,9 @@ IDS: tuple[NationalId, ...] = (
                strong=r"[0-9]{3}-[0-9]{3}-[0-9]{3} [0-9]{2}"),
     NationalId("ua.rntrc", r"[0-9]{10}", words("рнокпп", "іпн$", "ідентифікаційн", "инн$")),
     NationalId("tr.tckimlik", r"[1-9][0-9]{10}", words("t\\.?c\\.? ?kimlik", "kimlik", "tckn", "tc no")),
-    NationalId("il.idnr", r"[0-9]{8,9}|[0-9]{8}-[0-9]", words("ת\\.?ז", "ת\"ז", "תעודת זהות", "teudat zehut", "israeli id")),
-    NationalId("za.idnr", rf"[0-9]{{6}}{_S}[0-9]{{4}}{_S}[0-9]{{3}}|[0-9]{{6}}{_S}[0-9]{{4}}{_S}[0-9]{_S}[0-9]{_S}[0-9]",
+    NationalId("il.idnr", r"[0-9]{8,9}|[0-9]{8}-[0-9]",
+               words("ת\\.?ז", "ת\"ז", "תעודת זהות", "teudat zehut", "israeli id")),
+    NationalId("za.idnr", rf"[0-9]{{6}}{_S}[0-9]{{4}}{_S}[0-9]{_S}[0-9]{_S}[0-9]",
                words("id$", "identity", "identiteit", "sa id")),
     NationalId("br.cpf", r"[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}-?[0-9]{2}", words("cpf"),
                strong=r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"),
@@ -107,7 +110,8 @@ IDS: tuple[NationalId, ...] = (
     NationalId("jp.in_", r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}", words("マイナンバー", "個人番号", "my number")),
     NationalId("th.pin", r"[1-8][- ]?[0-9]{4}[- ]?[0-9]{5}[- ]?[0-9]{2}[- ]?[0-9]", words("ประชาชน", "บัตรประ", *_ID),
                strong=r"[1-8]-[0-9]{4}-[0-9]{5}-[0-9]{2}-[0-9]"),
-    NationalId("my.nric", r"[0-9]{6}-?[0-9]{2}-?[0-9]{4}", words("nric", "mykad", "kad pengenalan", "ic (?:no|num)", "ic$"),
+    NationalId("my.nric", r"[0-9]{6}-?[0-9]{2}-?[0-9]{4}",
+               words("nric", "mykad", "kad pengenalan", "ic (?:no|num)", "ic$"),
                strong=r"[0-9]{6}-[0-9]{2}-[0-9]{4}"),
     NationalId("id.nik", r"[0-9]{16}", words("nik$", "ktp$", "induk kependudukan")),
 )  # fmt: skip
@@ -202,7 +206,24 @@ def is_valid(name: str, written: str) -> bool:
     digits = re.sub("[^0-9]", "", compact)
     if len(set(digits)) < 3:  # 111 111 111 and the like are examples
         return False
+    if name == "cn.ric":
+        return _is_ric(compact.upper())
     return bool(importlib.import_module(f"stdnum.{name}").is_valid(compact.upper()))
+
+
+def _is_ric(number: str) -> bool:
+    """Check digit and date of China's identity number (GB 11643). python-stdnum's list of places lacks many of today's
+    districts, and is not asked.
+    """
+    from stdnum.cn import ric
+    from stdnum.exceptions import ValidationError
+    from stdnum.iso7064 import mod_11_2
+
+    try:
+        ric.get_birth_date(number)
+    except ValidationError:
+        return False
+    return mod_11_2.is_valid(number)
 
 
 def _is_snils(digits: str) -> bool:

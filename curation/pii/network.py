@@ -10,7 +10,9 @@ from curation.pii.spans import Span, said, words
 
 _LETTERS = "A-Za-z0-9\u00c0-\u024f\u0370-\u052f\u0900-\u0dff"
 _LABEL = rf"[{_LETTERS}](?:[{_LETTERS}-]{{0,61}}[{_LETTERS}])?"
-_DOMAIN = rf"(?:{_LABEL}\.){{1,8}}(?:[A-Za-z]{{2,24}}|xn--[a-z0-9]{{2,59}}|[\u0400-\u04ff]{{2,10}}|[\u0900-\u0dff]{{2,12}})"
+_DOMAIN = (
+    rf"(?:{_LABEL}\.){{1,8}}(?:[A-Za-z]{{2,24}}|xn--[a-z0-9]{{2,59}}|[\u0400-\u04ff]{{2,10}}|[\u0900-\u0dff]{{2,12}})"
+)
 _AT_DOMAIN = re.compile(rf"@({_DOMAIN})(?![{_LETTERS}_]|-[{_LETTERS}])")
 _NAME_BACKWARDS = re.compile(rf"[{_LETTERS}._%+-]{{1,65}}")
 _WRITTEN_AT = re.compile(
@@ -64,7 +66,9 @@ def _is_domain(domain: str) -> bool:
 # Both begin with a character that is rare in prose, and look back from there.
 _IPV4 = re.compile(r"\.(?<=[0-9]\.)[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![A-Za-z0-9_%]|\.[\w]|-[A-Za-z])")
 _FIRST = re.compile(r"(?<![A-Za-z0-9_.])(?<![\w.][-/+~])[0-9]{1,3}$")
-_IPV6 = re.compile(r":(?<=[23][0-9A-Fa-f]{3}:)(?<![\w:.][23][0-9A-Fa-f]{3}:)[0-9A-Fa-f:]{2,34}(?![A-Za-z0-9_]|:|\.[0-9])")
+_IPV6 = re.compile(
+    r":(?<=[23][0-9A-Fa-f]{3}:)(?<![\w:.][23][0-9A-Fa-f]{3}:)[0-9A-Fa-f:]{2,34}(?![A-Za-z0-9_]|:|\.[0-9])"
+)
 _VERSION = re.compile(
     r"(?:versi[oóôõ]\w*|versj?on\w*|verze|wersj\w+|версі?[ияї]\w*|verzi\w+|verzij\w+|sürüm\w*|release|releas\w+|rel|ver|"
     r"build|firmware|driver|treiber|patch|update|upgrade|oid|section|sect|chapter|clause|article|kapitel|abschnitt|"

@@ -57,7 +57,8 @@ def _is_iban(written: str) -> bool:
 
 _GROUPED = re.compile(
     r"(?<![0-9A-Za-z_.,/=-])(?<![0-9][ \u00a0])"
-    r"(?:[0-9]{4}([ \u00a0-])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?|[0-9]{4}([ \u00a0-])[0-9]{6}\2[0-9]{4,5}|[0-9]{13,19})"
+    r"(?:[0-9]{4}([ \u00a0-])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?|[0-9]{4}([ \u00a0-])[0-9]{6}\2[0-9]{4,5}|"
+    r"[0-9]{13,19})"
     r"(?![A-Za-z_]|[ \u00a0]?[0-9]|[.,/-][0-9])"
 )
 _ISSUERS = re.compile(
@@ -78,7 +79,7 @@ _ISSUERS = re.compile(
 )
 _CARD_WORDS = words(
     *("card", "visa$", "master ?card", "maestro", "amex", "american express", "diners", "jcb$", "carte", "cb$"),
-    *("tarjeta", "cart[aã]o", "carta", "kreditkarte", "karte", "kaart", "creditcard", "kort", "kart", "karta", "kortti"),
+    *("tarjeta", "cart[aã]o", "carta", "kreditkarte", "karte", "kaart", "creditcard", "kort", "kart", "kortti"),
     *("карт", "κάρτα", "thẻ", "kredit", "カード", "卡", "카드", "بطاقة", "کارت", "כרטיס", "कार्ड", "কার্ড", "บัตร"),
 )
 

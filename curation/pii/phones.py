@@ -9,7 +9,8 @@ from curation.errors import unknown_name
 from curation.pii.spans import CONTEXT, Span, Window, said, words
 
 REGIONS: Mapping[str, str] = {
-    "eng": "US GB AU IN", "deu": "DE AT CH", "gsw": "CH", "bar": "AT DE", "fra": "FR BE CH", "spa": "ES MX AR CO CL",
+    "eng": "US GB AU IN NZ IE ZA", "deu": "DE AT CH", "gsw": "CH", "bar": "AT DE", "fra": "FR BE CH",
+    "spa": "ES MX AR CO CL",
     "cat": "ES", "glg": "ES", "eus": "ES", "por": "BR PT", "ita": "IT CH", "nld": "NL BE", "fry": "NL", "afr": "ZA",
     "swe": "SE", "dan": "DK", "nob": "NO", "nno": "NO", "fin": "FI", "isl": "IS", "ekk": "EE", "lvs": "LV", "lit": "LT",
     "pol": "PL", "ces": "CZ", "slk": "SK", "hun": "HU", "ron": "RO", "bul": "BG", "ell": "GR CY", "slv": "SI",
@@ -20,8 +21,8 @@ REGIONS: Mapping[str, str] = {
     "fil": "PH", "tgl": "PH", "khm": "KH", "lao": "LA", "mya": "MM", "cmn": "CN TW", "yue": "HK", "jpn": "JP",
     "kor": "KR", "swh": "KE TZ", "amh": "ET", "gle": "IE", "cym": "GB", "gla": "GB", "mlt": "MT", "khk": "MN",
 }  # fmt: skip
-"""Language (ISO 639-3) -> regions (ISO 3166-1) whose numbers are looked for without a country code, in this order: where
-most of its pages come from. Other languages have none, and there numbers need their ``+``."""
+"""Language (ISO 639-3) -> regions (ISO 3166-1) whose numbers are looked for without a country code, in this order:
+where most of its pages come from. Other languages have none, and there numbers need their ``+``."""
 
 _WORDS = words(
     *("tel", "tél", "tlf", "telf", "phon", "fon$", "fono", "fax", "mob", "móvil", "movil", "cell", "celular", "cel$"),
@@ -29,7 +30,8 @@ _WORDS = words(
     *("toll", "free ?phone", "puh", "lankap", "numéro", "appel", "llam", "ligue", "chiam", "bel$", "bellen", "simi$"),
     *("dzwo", "kom\\.", "volej", "zavol", "hív", "sună", "ara$", "gọi", "điện thoại", "[đs]?đt$", "hubungi", "hp$"),
     *("wa$", "тел", "моб", "факс", "звон", "виклик", "сот\\.", "τηλ", "κιν", "φαξ", "טל", "נייד", "פקס", "هاتف"),
-    *("جوال", "موبايل", "فاكس", "اتصل", "تلفن", "همراه", "موبایل", "تماس", "فون", "رابطہ", "फ़ोन", "फोन", "मोबाइल", "दूरभाष"),
+    *("اتصال", "جوال", "موبايل", "فاكس", "اتصل", "تلفن", "همراه", "موبایل", "تماس", "فون", "رابطہ"),
+    *("फ़ोन", "फोन", "मोबाइल", "दूरभाष"),
     *("ফোন", "মোবাইল", "தொலைபேசி", "ఫోన్", "โทร", "มือถือ", "电话", "電話", "手机", "手機", "传真", "傳真", "热线", "致电"),
     *("携帯", "ファックス", "ファクス", "☎", "📞", "☏", "✆", "📱", "📠", "전화", "휴대", "팩스", "연락처", "연락"),
 )
@@ -45,7 +47,9 @@ _OTHER = re.compile(
 )
 """What stands right before a number that is no telephone number."""
 _DIGITS = re.compile("[0-9]+")
-_EXTENSION = re.compile(r" ?,? ?(?:ext(?:ension)?|extn|x|durchwahl|dw|poste|int|доб)\.? ?[0-9]{1,6}(?![0-9])", re.IGNORECASE)
+_EXTENSION = re.compile(
+    r" ?,? ?(?:ext(?:ension)?|extn|x|durchwahl|dw|poste|int|доб)\.? ?[0-9]{1,6}(?![0-9])", re.IGNORECASE
+)
 _ZIP = re.compile("[0-9]{5}[-\u2013][0-9]{4}")
 """Postal code of the United States."""
 _TABLE = re.compile(r"[0-9]+(?:[ \u00a0\u2009\u202f][0-9]+){4,}")
@@ -114,7 +118,9 @@ def _shaped(text: str, start: int, end: int) -> bool:
     """Whether a number without a word near by may be one for its form: in groups, and no table of numbers."""
     written = text[start:end].strip()
     digits = sum(map(str.isdigit, written))
-    return digits > 7 and not (written.isdigit() or _ZIP.fullmatch(written) or (_TABLE.fullmatch(written) and written[0] != "0"))
+    return digits > 7 and not (
+        written.isdigit() or _ZIP.fullmatch(written) or (_TABLE.fullmatch(written) and written[0] != "0")
+    )
 
 
 @cache
@@ -124,6 +130,7 @@ def _may_begin(region: str) -> re.Pattern[str]:
 
     metadata = PhoneMetadata.metadata_for_region(region)
     assert metadata is not None  # regions are checked
+    assert metadata.general_desc is not None
     prefixes = [each for each in (metadata.national_prefix_for_parsing, metadata.national_prefix) if each]
     number = metadata.general_desc.national_number_pattern
     abroad = metadata.international_prefix or "00"
@@ -150,5 +157,3 @@ def _evident(written: str) -> bool:
         return False
     thousands = all(len(group) == 3 for group in groups[1:]) and len(groups[0]) <= 3 and not groups[0].startswith("0")
     return not thousands
-
-

@@ -31,7 +31,8 @@ CONTEXT = 48
 
 _ZEROS = (
     # Decimal digits of scripts that write phone numbers (Unicode 15, category Nd): Arabic-Indic, Persian, Devanagari,
-    # Bengali, Gurmukhi, Gujarati, Odia, Tamil, Telugu, Kannada, Malayalam, Thai, Lao, Tibetan, Burmese, Khmer, fullwidth
+    # Bengali, Gurmukhi, Gujarati, Odia, Tamil, Telugu, Kannada, Malayalam, Thai, Lao, Tibetan, Burmese, Khmer, full
+    # width
     *(0x660, 0x6F0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xE50, 0xED0, 0xF20, 0x1040),
     *(0x17E0, 0xFF10),
 )
@@ -156,9 +157,7 @@ class Taken:
     def free(self, start: int, end: int) -> bool:
         """Whether nothing there is taken."""
         at = bisect_right(self.spans, (start, end))
-        return not (at and self.spans[at - 1].end > start) and not (
-            at < len(self.spans) and self.spans[at].start < end
-        )
+        return not (at and self.spans[at - 1].end > start) and not (at < len(self.spans) and self.spans[at].start < end)
 
     def add(self, spans: Iterable[Span]) -> None:
         """Take those that are free, the earliest and longest first."""
