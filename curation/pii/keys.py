@@ -57,6 +57,7 @@ _SECRET_NAME = re.compile(
 )
 _BEARER = re.compile(r"\bBearer ([0-9A-Za-z._~+/-]{20,2048}=*)")
 _USERINFO = re.compile(r"://[^\s/:@?#\"'<>]{1,64}:([^\s/@?#\"'<>]{3,128})@(?=[A-Za-z0-9\[])")
+_VARIABLE = re.compile("[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+")
 _NO_SECRET = re.compile(
     r"example|x{4}|\*{3}|\.{3}|1234567|abcdef|your[_-]|change|placeholder|dummy|sample|redacted|^https?:|^[A-Za-z]:?[\\/]"
     r"|^[./~]|@[A-Za-z]",
@@ -137,5 +138,5 @@ def _random(value: str, least: int = 10) -> bool:
 
 def _placeholder(value: str) -> bool:
     return value.lower().strip("*.x") in ("", "password", "pass", "passwd", "pwd", "secret", "pw") or bool(
-        _NO_SECRET.search(value) or value.startswith(("$", "{", "<", "%"))
+        _NO_SECRET.search(value) or value.startswith(("$", "{", "<", "%")) or _VARIABLE.fullmatch(value)
     )

@@ -156,10 +156,10 @@ def national_ids(text: str, found: Iterable[Window], language: str) -> Iterator[
     for window in found:
         if len(window.digits) > 22:
             continue
-        start, end = max(0, window.start - 5), window.end + 5
+        start, end = max(0, window.start - 5), window.end + 8
         for each, form, strong in _FORMS:
             for match in form.finditer(text, start, end):
-                if match.start() < window.start - 1 or match.end() > window.end + 2:
+                if match.start() < window.start - 1 or match.end() > window.end + 4:
                     continue
                 if _is_one(text, match, each, strong, code):
                     yield Span(*match.span(), "national_id")

@@ -71,7 +71,7 @@ _IPV6 = re.compile(
 )
 _VERSION = re.compile(
     r"(?:versi[oóôõ]\w*|versj?on\w*|verze|wersj\w+|версі?[ияї]\w*|verzi\w+|verzij\w+|sürüm\w*|release|releas\w+|rel|ver|"
-    r"build|firmware|driver|treiber|patch|update|upgrade|oid|section|sect|chapter|clause|article|kapitel|abschnitt|"
+    r"build|firmware|driver|treiber|patch|update|upgrade|oid|sections?|sect|chapters?|clause|article|kapitel|abschnitt|"
     r"chapitre|secci[oó]n|cap[ií]tulo|раздел\w*|глав\w+|пункт\w*|figure|table|版本|バージョン|버전|§|\bv|\br)"
     r"[\s.:#=(\"'-]{0,3}$",
     re.IGNORECASE,

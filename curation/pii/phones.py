@@ -46,6 +46,8 @@ _OTHER = re.compile(
     re.IGNORECASE,
 )
 """What stands right before a number that is no telephone number."""
+_IN_URL = re.compile(r"[#=_&%/]$|[A-Za-z]-$")
+_DECIMALS = re.compile(r"[.,][0-9]{1,2}(?![0-9])")
 _DIGITS = re.compile("[0-9]+")
 _EXTENSION = re.compile(
     r" ?,? ?(?:ext(?:ension)?|extn|x|durchwahl|dw|poste|int|доб)\.? ?[0-9]{1,6}(?![0-9])", re.IGNORECASE
@@ -97,7 +99,7 @@ def phones(text: str, found: Iterable[Window], regions: Sequence[str]) -> Iterat
         near = start - last <= CONTEXT or said(text, start, edge, _WORDS)
         if not plus and not (near or _shaped(text, start, end)):
             continue
-        if _OTHER.search(text, max(0, start - 32), start):
+        if _OTHER.search(text, max(0, start - 32), start) or _IN_URL.search(text, max(0, start - 2), start):
             continue
         for region in (None,) * plus + tuple(regions):
             if region and not plus and not _may_begin(region).match(window.digits):
@@ -105,7 +107,8 @@ def phones(text: str, found: Iterable[Window], regions: Sequence[str]) -> Iterat
             spans = [
                 (shift + each.start, shift + each.end)
                 for each in _matches(part, region, near)
-                if near or each.raw_string.lstrip("(").startswith("+") or _evident(each.raw_string)
+                if not _DECIMALS.match(text, shift + each.end)
+                and (near or each.raw_string.lstrip("(").startswith("+") or _evident(each.raw_string))
             ]
             for span in spans:
                 last = span[1]
@@ -148,12 +151,18 @@ def _matches(part: str, region: str | None, near: bool) -> list[Any]:
 def _evident(written: str) -> bool:
     """Whether the form of a number without country code says that it is a telephone number.
 
-    In groups, which are no thousands (12 345 678) and do not end in a single digit (a check digit).
+    In groups, which are no thousands (12 345 678), more than a digit and the rest, and do not end in a single digit (a
+    check digit).
     """
     groups = _DIGITS.findall(written)
     if written.startswith("("):
         return len(groups) > 1
-    if len(groups) < 2 or len(groups[-1]) < 2 or sum(map(len, groups)) < 8:
+    if (
+        len(groups) < 2
+        or (len(groups) == 2 and len(groups[0]) == 1)
+        or len(groups[-1]) < 2
+        or sum(map(len, groups)) < 8
+    ):
         return False
     thousands = all(len(group) == 3 for group in groups[1:]) and len(groups[0]) <= 3 and not groups[0].startswith("0")
     return not thousands
