@@ -99,7 +99,9 @@ def phones(text: str, found: Iterable[Window], regions: Sequence[str]) -> Iterat
         near = start - last <= CONTEXT or said(text, start, edge, _WORDS)
         if not plus and not (near or _shaped(text, start, end)):
             continue
-        if _OTHER.search(text, max(0, start - 32), start) or _IN_URL.search(text, max(0, start - 2), start):
+        if _OTHER.search(text, max(0, start - 32), start) or _IN_URL.search(
+            text, max(0, window.start - 2), window.start
+        ):
             continue
         for region in (None,) * plus + tuple(regions):
             if region and not plus and not _may_begin(region).match(window.digits):
