@@ -16,6 +16,7 @@ from curation.executors.options import ExecutionConfig
 from curation.extract import ExtractConfig
 from curation.language import LanguageConfig
 from curation.lines import LinesConfig
+from curation.pii import PiiConfig
 from curation.sources.read import ReadConfig
 from curation.toxicity.config import ToxicityConfig
 
@@ -74,6 +75,8 @@ class CurationConfig:
     """Language identification and which languages are kept."""
     filters: dict[str, dict[str, Any]] = field(default_factory=_web_filters)
     """Filter name -> its options, in the order in which they decide; the first to object gives the reason."""
+    pii: PiiConfig = field(default_factory=PiiConfig)
+    """Personal data in texts, titles and authors, of kept and rejected documents alike."""
     dedup: DedupConfig = field(default_factory=DedupConfig)
     """Removing duplicates among what the filters keep, and of what the workspace holds."""
     toxicity: ToxicityConfig = field(default_factory=ToxicityConfig)

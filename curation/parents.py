@@ -7,6 +7,7 @@ from curation.catalog import open_catalog, rows
 from curation.catalog.query import run_config
 from curation.config import CurationConfig, differences, to_dict
 from curation.errors import UserError
+from curation.pii import MASKING
 from curation.plan import Task, plan_parent
 from curation.records import Workspace
 
@@ -24,6 +25,11 @@ def check_parent(workspace: Workspace, parent: str, config: CurationConfig) -> N
     for name in ("model", "prefix_characters"):
         if before["language"][name] != new["language"][name]:
             changed.append(f"language.{name}: {before['language'][name]!r} -> {new['language'][name]!r}")
+    old_pii, new_pii = before.get("pii", {"action": "off"}), new["pii"]
+    if old_pii["action"] in MASKING and not (
+        new_pii["action"] in MASKING and all(old_pii[key] == new_pii[key] for key in ("kinds", "phone_regions"))
+    ):
+        changed += differences({"pii": old_pii}, {"pii": new_pii})  # what is masked cannot be unmasked
     changed = [line for line in changed if not line.startswith("read.max_bad_share")]
     if changed:
         listed = "\n  ".join(changed)

@@ -28,6 +28,7 @@ from curation.executors import StopSignal, run_stage
 from curation.filters import prepare_filters, score_columns, stale_scores
 from curation.objects import refuse_secrets
 from curation.parents import add_parent, check_parent, parent_config, parent_plan
+from curation.pii import MASKING
 from curation.plan import RunFolder, plan_raw, save_shard_tasks
 from curation.preview import configuration, input_table
 from curation.processes import host_at_work, this_process
@@ -299,6 +300,7 @@ class Session:
             before = parent_config(self.workspace, asked["parent"])
             folder.save("stale_scores", stale_scores(before["curation"]["filters"], self.config.filters))
             folder.save("parent_prepared", before.get("prepared", {}))
+            folder.save("masked", before["curation"].get("pii", {}).get("action") in MASKING)
         else:
             identified = self._identify(asked["inputs"])
             files = [dataclasses.asdict(file) for file in identified]

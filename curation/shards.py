@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from curation.pii.spans import KINDS
 from curation.records import sync_folder, write_durably
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def document_schema(scores: Mapping[str, Mapping[str, type]], kind: Kind) -> "pa
         ("jaccard", pa.float64()),
         ("cluster_size", pa.int64()),
         ("toxicity", toxicity_type()),
+        ("pii", pa.struct([(kind, pa.int64()) for kind in KINDS])),
+        ("license", pa.string()),
+        ("license_source", pa.string()),
     ]
     fields += [
         (name, pa.struct([(score, types[python]) for score, python in columns.items()]))

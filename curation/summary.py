@@ -13,7 +13,8 @@ from curation.records import Workspace
 from curation.verdicts import LATE_STEPS
 
 STEP_ORDER = ("read", "extract", "lines", "takedown", "language")
-"""Steps in the order in which they act; filters follow in the order of the configuration, then ``LATE_STEPS``."""
+"""Steps in the order in which they act; filters follow in the order of the configuration, then ``pii`` and
+``LATE_STEPS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def waterfall(
         rejected: (step, reason, records).
         filters: names of the filters as configured.
     """
-    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters, *LATE_STEPS])}
+    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters, "pii", *LATE_STEPS])}
     within = {reason: rank for rank, reason in enumerate(REASONS)}
     gone: list[tuple[Literal["quarantined", "rejected"], str, str, int]] = [
         ("quarantined", "quarantined", reason, records) for reason, records in sorted(quarantined)

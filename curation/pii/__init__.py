@@ -38,6 +38,8 @@ _MOST_ROUNDS = 8
 _A_DIGIT = re.compile("[0-9]")
 
 Action = Literal["mask", "drop", "count", "off"]
+MASKING: tuple[Action, ...] = ("mask", "drop")
+"""Actions after which no personal data is stored."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from datatrove.data import DocumentsPipeline
+from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from curation.config import CurationConfig
 from curation.filters import column, open_filters
+from curation.page_license import PageLicense, license_of_html, license_of_text
+from curation.pii import MASKING, counts, find, mask
 from curation.sources.content import is_blank
 from curation.steps.common import decided, quarantine, reject
 from curation.tombstones import Tombstones
@@ -31,6 +33,7 @@ class Extract(PipelineStep):
         for document in data or ():
             meta = document.metadata
             if not decided(document) and meta["media"] == "html":
+                _state_license(meta, license_of_html(document.text))
                 try:
                     found = extract(document.text, url=meta["url"], config=self.config, crawled_at=meta["crawled_at"])
                 except TooLarge as error:
@@ -48,9 +51,16 @@ class Extract(PipelineStep):
                     document.text = found.text
                     for name in ("title", "author", "date"):
                         meta[name] = getattr(found, name) or meta[name]
+            elif not decided(document):
+                _state_license(meta, license_of_text(document.text))
             if not decided(document) and is_blank(document.text):
                 reject(document, "extract", "no_text")
             yield document
+
+
+def _state_license(meta: dict[str, Any], found: PageLicense | None) -> None:
+    if found is not None:
+        meta["license"], meta["license_source"] = found.license, found.source
 
 
 class CleanLines(PipelineStep):
@@ -133,6 +143,45 @@ class TakeDown(PipelineStep):
                 meta |= {"title": None, "author": None, "language": "und", "language_score": 0.0}
                 reject(document, "takedown", "tombstone")
             yield document
+
+
+class PersonalData(PipelineStep):
+    """Masks or counts personal data in text, title and author of every document that has a text, or rejects those that
+    hold any (with the first of its kinds as the reason), masked, too."""
+
+    type = "formatter"
+    name = "personal data"
+
+    def __init__(self, config: CurationConfig, masked: bool) -> None:
+        """
+        Args:
+            masked: whether the texts are those of a parent run that masked them: its counts stay.
+        """
+        super().__init__()
+        self.config, self.masked = config.pii, masked
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Text is changed only where something was found."""
+        for document in data or ():
+            meta = document.metadata
+            if document.text and "quarantined" not in meta:
+                if not (self.masked and meta.get("pii") is not None):
+                    self._look(document)
+                if self.config.action == "drop" and (kinds := [kind for kind, n in meta["pii"].items() if n]):
+                    reject(document, "pii", kinds[0])
+            yield document
+
+    def _look(self, document: Document) -> None:
+        meta, masks = document.metadata, self.config.action in MASKING
+        spans = find(document.text, meta["language"], self.config)
+        if spans and masks:
+            document.text = mask(document.text, spans)
+        for name in ("title", "author"):
+            value = meta.get(name)
+            if value and (found := find(value, meta["language"], self.config)):
+                spans = [*spans, *found]
+                meta[name] = mask(value, found) if masks else value
+        meta["pii"] = counts(spans)
 
 
 class ScoreAndDecide(PipelineStep):

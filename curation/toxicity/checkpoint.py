@@ -18,6 +18,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,15 @@ def find_checkpoint(model: str) -> Source:
     """Where a model is.
 
     Raises:
-        NotAtHand: an official model whose weights are not in the cache.
+        NotAtHand: an official model whose weights are not in the cache, or no torch to run any.
         UserError: no such file or folder, or the folder holds no weights or several.
     """
+    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    if missing:
+        raise NotAtHand(
+            f"toxicity.model: {' and '.join(missing)} is not installed: pip install 'open-curation[toxicity]', or take "
+            "toxicity.model: none"
+        )
     if model in OFFICIAL:
         return _official(model)
     path = Path(model)
