@@ -19,7 +19,15 @@ from curation.filters import score_columns
 from curation.journal import Journal
 from curation.plan import RunFolder
 from curation.shards import ShardJob, save_facts, write_shard
-from curation.steps.annotate import CleanLines, Extract, IdentifyLanguage, PersonalData, ScoreAndDecide, TakeDown
+from curation.steps.annotate import (
+    CleanLines,
+    Extract,
+    IdentifyLanguage,
+    PersonalData,
+    RejectPersonalData,
+    ScoreAndDecide,
+    TakeDown,
+)
 from curation.steps.common import StopRequested
 from curation.steps.read import Poison, ReadRecords, ReadShards
 from curation.steps.write import WriteParts
@@ -110,9 +118,14 @@ def build(
     take_down = TakeDown(Tombstones(tuple(map(tuple, folder.load("tombstones")))))
     stale = folder.load("stale_scores") or ()
     decide = ScoreAndDecide(config, folder.workspace.cache, folder.load("prepared") or {}, stale)
-    judge: list[PipelineStep] = [take_down, *([CheapToxicity(folder)] if config.toxicity.enabled else []), decide]
+    judge: list[PipelineStep] = [take_down]
     if config.pii.action != "off":
         judge.append(PersonalData(config, masked=bool(folder.load("masked"))))
+    if config.toxicity.enabled:
+        judge.append(CheapToxicity(folder))
+    judge.append(decide)
+    if config.pii.action == "drop":
+        judge.append(RejectPersonalData())
     if folder.load_task(rank).shards:
         reader: ReadRecords | ReadShards = ReadShards(folder, journal)
         writer = WriteParts(folder, config, reader, stopping, deaths)

@@ -8,7 +8,7 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from curation.config import CurationConfig
-from curation.filters import column, open_filters
+from curation.filters import column, open_filters, score_columns
 from curation.page_license import PageLicense, license_of_html, license_of_text
 from curation.pii import MASKING, counts, find, mask
 from curation.sources.content import is_blank
@@ -146,8 +146,8 @@ class TakeDown(PipelineStep):
 
 
 class PersonalData(PipelineStep):
-    """Masks or counts personal data in text, title and author of every document that has a text, or rejects those that
-    hold any (with the first of its kinds as the reason), masked, too."""
+    """Counts personal data in text, title and author of every document that has a text, and masks it where the run
+    says so: before anything is scored, so that a run over stored texts (``--from``) scores the same texts."""
 
     type = "formatter"
     name = "personal data"
@@ -159,16 +159,15 @@ class PersonalData(PipelineStep):
         """
         super().__init__()
         self.config, self.masked = config.pii, masked
+        self.scores = (*score_columns(config.filters), "toxicity", "_toxicity")
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Text is changed only where something was found."""
         for document in data or ():
             meta = document.metadata
-            if document.text and "quarantined" not in meta:
-                if not (self.masked and meta.get("pii") is not None):
-                    self._look(document)
-                if self.config.action == "drop" and (kinds := [kind for kind, n in meta["pii"].items() if n]):
-                    reject(document, "pii", kinds[0])
+            counted = self.masked and meta.get("pii") is not None
+            if document.text and "quarantined" not in meta and not counted:
+                self._look(document)
             yield document
 
     def _look(self, document: Document) -> None:
@@ -176,12 +175,29 @@ class PersonalData(PipelineStep):
         spans = find(document.text, meta["language"], self.config)
         if spans and masks:
             document.text = mask(document.text, spans)
+            for name in self.scores:  # of a parent run, of the text as it was
+                meta.pop(name, None)
         for name in ("title", "author"):
             value = meta.get(name)
             if value and (found := find(value, meta["language"], self.config)):
                 spans = [*spans, *found]
                 meta[name] = mask(value, found) if masks else value
         meta["pii"] = counts(spans)
+
+
+class RejectPersonalData(PipelineStep):
+    """Rejects documents that hold personal data, with the first of its kinds as the reason."""
+
+    type = "filter"
+    name = "pii"
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Behind the filters, which have scored by now."""
+        for document in data or ():
+            kinds = [kind for kind, number in (document.metadata.get("pii") or {}).items() if number]
+            if kinds:
+                reject(document, "pii", kinds[0])
+            yield document
 
 
 class ScoreAndDecide(PipelineStep):
