@@ -6,7 +6,7 @@ Array suffixes as in ``index``, and ``W`` units of the document, ``C`` candidate
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import groupby, islice, pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -102,16 +102,19 @@ def _standing(hits: list[_Hit]) -> list[_Hit]:
     """Hits, best first, without those at the place of a better one: of a template's items, which differ in a word, the
     verbatim one counts, else the closest; equally close ones all count."""
     standing: list[_Hit] = []
-    spans: dict[int, dict[tuple[int, int], float]] = defaultdict(dict)  # by the stretch of the document
-    for hit in sorted(hits, key=lambda each: each.rank):
-        better = spans[hit.begin // BLOCK].items()
-        if hit.how == "whole" or not any(
-            begin <= hit.begin and hit.end <= end and overlap > hit.overlap for (begin, end), overlap in better
-        ):
-            standing.append(hit)
-            overlap = 2.0 if hit.how == "whole" else hit.overlap
-            for stretch in range(hit.begin // BLOCK, hit.end // BLOCK + 1):
-                spans[stretch].setdefault((hit.begin, hit.end), overlap)
+    reach: dict[int, Array] = {}  # by the stretch of the document: where the longest better hit so far ends
+    for _, equal in groupby(sorted(hits, key=lambda each: each.rank), key=lambda each: each.rank[:2]):
+        spans = set()
+        for hit in equal:
+            known = reach.get(hit.begin // BLOCK)
+            if hit.how == "whole" or known is None or known[hit.begin % BLOCK] < hit.end:
+                standing.append(hit)
+                spans.add((hit.begin, hit.end))
+        for begin, end in spans:
+            for stretch in range(begin // BLOCK, (end - 1) // BLOCK + 1):
+                known = reach.setdefault(stretch, np.zeros(BLOCK, dtype=np.int64))
+                known = known[max(0, begin - stretch * BLOCK) :]
+                np.maximum(known, end, out=known)
     return standing
 
 
@@ -235,9 +238,14 @@ def _in_block(index: Index, units: Array, low: int, at: Array, rows: Array) -> I
     equal, bits = _equal(index, units, pieces[candidate], size_C[candidate], diagonal)
     changes = size_C[candidate] - equal
     close = (changes <= sure_C[candidate]) | ((changes <= most_C[candidate]) & (bits >= TELLING))
-    for number, changed, shift in zip(candidate[close], changes[close], diagonal[close], strict=True):
-        end = min(int(shift + size_C[number]), len(units))
-        yield _Found(int(pieces[number]), int(changed), max(0, int(shift)), end)
+    begin_C, end_C = np.maximum(diagonal, 0), np.minimum(diagonal + size_C[candidate], len(units))
+    verbatim = changes == 0
+    close &= verbatim | ~_inside(begin_C, end_C, verbatim)
+    # Of each piece its first verbatim place, and the closest of the others.
+    order = np.flatnonzero(close)[np.lexsort((diagonal[close], changes[close], candidate[close]))]
+    kind = 2 * candidate[order] + (changes[order] > 0)
+    for each in order[np.flatnonzero(np.append(True, np.diff(kind) != 0))] if len(order) else ():
+        yield _Found(int(pieces[candidate[each]]), int(changes[each]), int(begin_C[each]), int(end_C[each]))
     done = set(candidate[close].tolist())
     left: dict[int, list[int]] = defaultdict(list)
     for number, shift in zip(candidate[~close].tolist(), diagonal[~close].tolist(), strict=True):
@@ -245,16 +253,32 @@ def _in_block(index: Index, units: Array, low: int, at: Array, rows: Array) -> I
             left[number].append(shift)
     promising = sorted(left, key=lambda number: (-there_C[number] / size_C[number], number))
     for number in promising[:MOST_COMPARED]:
-        begin = int(index.begins_P[pieces[number]])
-        size, most = int(size_C[number]), int(sure_C[number])
-        pattern = index.units_F[begin : begin + size].tolist()
-        for first, last in _windows(left[number], size, most):
-            window = units[max(0, first) : last].tolist()
-            around = set(window)
-            if sum(unit in around for unit in pattern) >= size - most:
-                changed, start, stop = closest(pattern, window)
-                if changed <= most:
-                    yield _Found(int(pieces[number]), changed, max(0, first) + start, max(0, first) + stop)
+        piece = int(pieces[number])
+        pattern = index.units_F[index.begins_P[piece] : index.begins_P[piece + 1]].tolist()
+        for begin, end in _windows(left[number], len(pattern), int(sure_C[number])):
+            found = _compare(pattern, units[max(0, begin) : end].tolist(), int(sure_C[number]))
+            if found:
+                changed, first, last = found[0], max(0, begin) + found[1], max(0, begin) + found[2]
+                if not ((begin_C[verbatim] <= first) & (end_C[verbatim] >= last)).any():
+                    yield _Found(piece, changed, first, last)
+
+
+def _compare(pattern: list[int], window: list[int], most: int) -> tuple[int, int, int] | None:
+    """``edits.closest`` where it finds at most so many changes."""
+    around = set(window)
+    if sum(unit in around for unit in pattern) < len(pattern) - most:
+        return None
+    found = closest(pattern, window)
+    return found if found[0] <= most else None
+
+
+def _inside(begins: Array, ends: Array, verbatim: Array) -> Array:
+    """bool: whether each stretch lies within one of those that are verbatim."""
+    order = np.lexsort((~verbatim, -ends, begins))
+    reach = np.maximum.accumulate(np.where(verbatim, ends, 0)[order])
+    inside = np.empty(len(order), dtype=np.bool_)
+    inside[order] = reach >= ends[order]
+    return inside
 
 
 def _diagonals(which: Array, number_H: Array, offset_H: Array, at: Array, row_of: Array) -> tuple[Array, Array]:

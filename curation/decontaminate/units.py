@@ -18,7 +18,7 @@ import numpy as np
 from datatrove.data import Document
 
 from curation.language import known_languages
-from curation.unspaced import letters_without_spaces, spread_letters
+from curation.unspaced import letters_without_spaces, spread_letters, unspaced_splitter
 from curation.word_rules import Kind, Rules, Tokens, kind_of
 from curation.words import LONGEST_KEPT, Words, words_of
 
@@ -41,14 +41,17 @@ class Scale:
     """n-grams of which one is enough, as 13 words are."""
     changed: float
     """Share of the units that may be changed."""
+    changed_long: float
+    """The same for items of three times ``least``."""
 
 
-WORDS = Scale("words", least=6, short=9, short_seed=3, seed=4, run=13, changed=1 / 6)
+WORDS = Scale("words", least=6, short=9, short_seed=3, seed=4, run=13, changed=1 / 6, changed_long=1 / 5)
 """13 words: Brown et al. 2020, appendix C (https://arxiv.org/abs/2005.14165). An item of W words of which one in six
 is changed has a run of at least (W - c) / (c + 1) words, c = W / 6, left: 3 words below 8, 4 up to 24."""
-HAN = Scale("letters", least=10, short=0, short_seed=4, seed=4, run=21, changed=1 / 5)
-"""A word of Chinese or Japanese text has 1.6 letters on average."""
-SYLLABIC = Scale("letters", least=24, short=0, short_seed=8, seed=8, run=52, changed=1 / 5)
+HAN = Scale("letters", least=10, short=0, short_seed=4, seed=4, run=21, changed=1 / 5, changed_long=1 / 4)
+"""A word of Chinese or Japanese text has 1.6 letters on average, and one in six that is replaced by another, which may be
+longer, changes a fifth of the letters."""
+SYLLABIC = Scale("letters", least=24, short=0, short_seed=8, seed=8, run=52, changed=1 / 5, changed_long=1 / 4)
 """A word of Thai, Lao, Khmer or Burmese has about four letters and signs, one of Tibetan too."""
 SCALES = (WORDS, HAN, SYLLABIC)
 
@@ -67,12 +70,12 @@ def changes_allowed(sizes: Array, scales: Array) -> tuple[Array, Array]:
     and where the others are ``TELLING``.
 
     One in six, to the nearest number, and rounded up; rounded up in both from twelve words (as many letters) on, and
-    one in five from 18 on, where more makes no false match: what stands between spaces, such as ``can't``, may be two
-    of our words. None in a text of fewer than six words.
+    more from 18 on, where it makes no false match: what stands between spaces, such as ``can't``, may be two of our
+    words. None in a text of fewer than six words.
     """
     least = np.array([each.least for each in SCALES])[scales]
-    share = np.array([each.changed for each in SCALES])[scales]
-    changes = sizes * np.where(sizes < 3 * least, share, 1 / 5)
+    shares = np.array([(each.changed, each.changed_long) for each in SCALES])[scales]
+    changes = sizes * np.where(sizes < 3 * least, shares[..., 0], shares[..., 1])
     most = np.where(sizes < least, 0, np.ceil(changes - 1e-9)).astype(np.int64)
     return np.where(sizes < 2 * least, np.minimum(most, np.floor(changes + 0.5)), most).astype(np.int64), most
 
@@ -110,13 +113,21 @@ def item_units(text: str) -> list[Array]:
     """uint64 of shape [W]: the units of an item, in each way that it may be split; the most likely first."""
     if not any(map(str.isalnum, text)):
         return []
+    languages = _languages_of_each_kind()
+    if all(map(_is_split_alike, text.split())):
+        languages = languages[:1]
     unspaced = any(letters_without_spaces(text))
     found: dict[bytes, Array] = {}
-    for language in _languages_of_each_kind():
+    for language in languages:
         words = _in_letters(text, language, kind_of(language)) if unspaced else Words(text, language)
-        units = words.normal_W
-        found.setdefault(units.tobytes(), units)
+        found.setdefault(words.normal_W.tobytes(), words.normal_W)
     return list(found.values())
+
+
+@lru_cache(maxsize=2**16)
+def _is_split_alike(chunk: str) -> bool:
+    """Whether the rules of every kind of language cut a chunk into the same words."""
+    return len({tuple(_splitter(kind_of(language))(chunk)) for language in _languages_of_each_kind()}) == 1
 
 
 @cache
@@ -125,7 +136,7 @@ def _languages_of_each_kind() -> tuple[str, ...]:
     kinds = {kind_of("eng_Latn"): "eng_Latn"}
     for code, scripts, _ in known_languages().values():
         label = f"{code}_{scripts[0]}"
-        if not any(letters_without_spaces(script) for script in scripts):
+        if unspaced_splitter("", label) is None:
             kinds.setdefault(kind_of(label), label)
     return tuple(kinds.values())
 
