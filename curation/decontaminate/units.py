@@ -49,8 +49,8 @@ WORDS = Scale("words", least=6, short=9, short_seed=3, seed=4, run=13, changed=1
 """13 words: Brown et al. 2020, appendix C (https://arxiv.org/abs/2005.14165). An item of W words of which one in six
 is changed has a run of at least (W - c) / (c + 1) words, c = W / 6, left: 3 words below 8, 4 up to 24."""
 HAN = Scale("letters", least=10, short=0, short_seed=4, seed=4, run=21, changed=1 / 5, changed_long=1 / 4)
-"""A word of Chinese or Japanese text has 1.6 letters on average, and one in six that is replaced by another, which may be
-longer, changes a fifth of the letters."""
+"""A word of Chinese or Japanese text has 1.6 letters on average, and one in six that is replaced by another, which may
+be longer, changes a fifth of the letters."""
 SYLLABIC = Scale("letters", least=24, short=0, short_seed=8, seed=8, run=52, changed=1 / 5, changed_long=1 / 4)
 """A word of Thai, Lao, Khmer or Burmese has about four letters and signs, one of Tibetan too."""
 SCALES = (WORDS, HAN, SYLLABIC)

@@ -1,5 +1,7 @@
 """Items in documents: verbatim ones always, near copies nearly always, what only shares the topic never."""
 
+# ruff: noqa: E501 (sentences are not wrapped)
+
 import gzip
 import mmap
 import random
@@ -7,8 +9,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -35,7 +37,7 @@ QUESTIONS = [
     "A train leaves the harbour at nine and meets the ferry twelve minutes later; how far apart were they?",
     "The nurse told the patient that her shift would be ending in an hour.",
     "The nurse told the patient that his shift would be ending in an hour.",
-    "Explain why bread dough rises faster in a warm kitchen than in a cold cellar, and name the gas that makes it rise.",
+    "Explain why bread dough rises faster in a warm kitchen than in a cold cellar, and name the gas behind it.",
 ]
 ITEMS = [Item("mine", f"q{number}", text) for number, text in enumerate(QUESTIONS)]
 PROSE = "The museum opens at ten. Visitors leave their coats downstairs, and guides wait beside the old staircase. "
@@ -279,7 +281,7 @@ def test_recall_on_items_that_we_did_not_write(shared: Path, tmp_path: Path) -> 
         (whole, *_) = matches(index, embedded([item.text], chance.choice(pages), chance))
         assert whole.exact
         for change in ("replace", "remove", "add"):
-            words = changed(item.text.split(), others, change, chance)  # type: ignore[arg-type]
+            words = changed(item.text.split(), others, change, chance)
             hit = matches(index, embedded(words, chance.choice(pages), chance))
             key = (item.item_set, change)
             hits[key] = hits.get(key, 0) + bool(hit)
@@ -404,10 +406,8 @@ def test_the_index_is_mapped_and_the_same_however_often_it_is_made(tmp_path: Pat
     index = index_of(ITEMS, tmp_path)
     again = index_of(ITEMS, tmp_path)
     assert again.path == index.path  # named by its bytes
-    base = index.units_F.base
-    while isinstance(base, np.ndarray):
-        base = base.base
-    assert isinstance(base, memoryview | mmap.mmap)
+    base: Any = index.units_F.base
+    assert isinstance(getattr(base, "obj", base), mmap.mmap)
     index.path.write_bytes(index.path.read_bytes()[:-1])
     with pytest.raises(UserError, match="cut short"):
         Index(index.path)
