@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from curation.decontaminate.compiling import LONGEST_PIECE
 from curation.decontaminate.index import Index
 from curation.decontaminate.near import BLOCK, Found, find_pieces
 from curation.decontaminate.units import SCALES, places
@@ -30,7 +31,8 @@ class Match(NamedTuple):
     item_set: str
     item_id: str
     overlap: float
-    """Share of the item that is there, 0 to 1: of its n-grams for ``run``, of its words, in order, for ``near``."""
+    """Share of the item that is there, 0 to 1: of its runs of 13 words for ``run``; for ``near`` 1 less the changes for
+    each of its words, of the pieces of a long item that are there."""
     how: How
     """``whole``: word for word; ``run``: 13 or more words of a longer item in a row; ``near``: all of it, or a piece
     of a long one, with at most one word in six changed, removed or added."""
@@ -53,6 +55,8 @@ class _Hit:
     how: How
     begin: int
     end: int
+    covers: tuple[tuple[int, int], ...] = ()
+    """Its stretches, where other text is between its parts."""
 
     @property
     def rank(self) -> tuple[bool, float, int, int]:
@@ -92,12 +96,12 @@ def _standing(hits: list[_Hit]) -> list[_Hit]:
     standing: list[_Hit] = []
     reach: dict[int, Array] = {}  # by the stretch of the document: where the longest better hit so far ends
     for _, equal in groupby(sorted(hits, key=lambda each: each.rank), key=lambda each: each.rank[:2]):
-        spans = set()
+        spans: set[tuple[int, int]] = set()
         for hit in equal:
             known = reach.get(hit.begin // BLOCK)
             if hit.how == "whole" or known is None or known[hit.begin % BLOCK] < hit.end:
                 standing.append(hit)
-                spans.add((hit.begin, hit.end))
+                spans.update(hit.covers or [(hit.begin, hit.end)])
         for begin, end in spans:
             for stretch in range(begin // BLOCK, (end - 1) // BLOCK + 1):
                 known = reach.setdefault(stretch, np.zeros(BLOCK, dtype=np.int64))
@@ -182,4 +186,10 @@ def _joined(index: Index, sequence: int, pieces: list[Found]) -> _Hit:
     there = sum(int(index.begins_P[each.piece + 1] - index.begins_P[each.piece]) - each.changes for each in pieces)
     starts = {each.begin - offset for each, offset in zip(pieces, offsets, strict=True)}
     how: How = "whole" if there == size and len(starts) == 1 else "near"
-    return _Hit(sequence, there / size, how, min(each.begin for each in pieces), max(each.end for each in pieces))
+    covers: list[tuple[int, int]] = []
+    for begin, end in sorted((each.begin, each.end) for each in pieces):
+        if covers and begin <= covers[-1][1] + LONGEST_PIECE // 4:  # a few words may have been added between them
+            begin, end = covers[-1][0], max(end, covers.pop()[1])
+        covers.append((begin, end))
+    ends = max(end for _, end in covers)
+    return _Hit(sequence, there / size, how, covers[0][0], ends, tuple(covers))

@@ -56,6 +56,9 @@ SYLLABIC = Scale("letters", least=24, short=0, short_seed=8, seed=8, run=52, cha
 SCALES = (WORDS, HAN, SYLLABIC)
 
 
+LONG_CHANGED = 1 / 4
+"""Share of the units of texts of sixty words and more that may be changed: they are pieces of long items, some of which
+have more than their share of the changes, and text that is alike by chance is far from it."""
 TELLING = 45
 """Bits that the unchanged words of a match must carry where more than the nearest number to one in six is changed.
 
@@ -70,12 +73,13 @@ def changes_allowed(sizes: Array, scales: Array) -> tuple[Array, Array]:
     and where the others are ``TELLING``.
 
     One in six, to the nearest number, and rounded up; rounded up in both from twelve words (as many letters) on, and
-    more from 18 on, where it makes no false match: what stands between spaces, such as ``can't``, may be two of our
-    words. None in a text of fewer than six words.
+    more from 18 and from 60 on, where it makes no false match: what stands between spaces, such as ``can't``, may be
+    two of our words. None in a text of fewer than six words.
     """
     least = np.array([each.least for each in SCALES])[scales]
     shares = np.array([(each.changed, each.changed_long) for each in SCALES])[scales]
-    changes = sizes * np.where(sizes < 3 * least, shares[..., 0], shares[..., 1])
+    share = np.where(sizes < 3 * least, shares[..., 0], shares[..., 1])
+    changes = sizes * np.where(sizes < 10 * least, share, LONG_CHANGED)
     most = np.where(sizes < least, 0, np.ceil(changes - 1e-9)).astype(np.int64)
     return np.where(sizes < 2 * least, np.minimum(most, np.floor(changes + 0.5)), most).astype(np.int64), most
 

@@ -9,8 +9,17 @@ from pathlib import Path
 
 def published_items(datasets: Path) -> list[tuple[str, str, str]]:
     """(set, item id, text) of every item of the sets that measure models, each text once a set."""
+    return _items(datasets, SETS)
+
+
+def more_items(datasets: Path) -> list[tuple[str, str, str]]:
+    """60,000 others, to see what number does: posts, and every item of BBQ with each of its answers."""
+    return _items(datasets, MORE)
+
+
+def _items(datasets: Path, sets: "dict[str, Callable[[Path], Iterable[str]]]") -> list[tuple[str, str, str]]:
     found: dict[tuple[str, str], tuple[str, str, str]] = {}
-    for name, read in SETS.items():
+    for name, read in sets.items():
         for number, text in enumerate(read(datasets)):
             text = text.strip()
             if text:
@@ -89,4 +98,16 @@ SETS: dict[str, Callable[[Path], Iterable[str]]] = {
     "narrative_wedging": lambda at: (
         row["statements"] for row in _json_lines(at / "narrative_wedging/test-tiny.jsonl")
     ),
+}
+
+
+def _answers(datasets: Path) -> Iterator[str]:
+    for path in sorted((datasets / "bbq").glob("*.jsonl")):
+        for row in _json_lines(path):
+            yield from (f"{row['context']} {row['question']} {row[answer]}" for answer in ("ans0", "ans1", "ans2"))
+
+
+MORE: dict[str, Callable[[Path], Iterable[str]]] = {
+    "davidson": lambda at: (row["tweet"] for row in _rows(at / "davidson_hatespeech/labeled_data.csv")),
+    "bbq_answers": _answers,
 }

@@ -183,6 +183,15 @@ def test_long_items_are_found_changed_everywhere(tmp_path: Path) -> None:
         assert (best.item_id, best.how, best.overlap) == (str(number), "whole", 1.0)
 
 
+def test_an_item_in_the_middle_of_another_counts(tmp_path: Path) -> None:
+    texts = [inputs.prose("en", 1, 40), inputs.prose("de", 2, 12)]
+    index = index_of([Item("s", str(n), text) for n, text in enumerate([*texts, SIX])], tmp_path)
+    words = texts[0].split()
+    near = texts[1].replace("der ", "the ")
+    text = " ".join([*words[:300], near, SIX.lower(), *words[300:]])
+    assert set(names(index, text)) == {"0", "1", "2"}
+
+
 def test_the_order_of_documents_says_nothing(index: Index) -> None:
     texts = [item.text + PROSE for item in ITEMS] + [PROSE, "", "字" * 50]
     before = [matches(index, text) for text in texts]
