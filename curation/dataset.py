@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curation.catalog import open_catalog, rows
@@ -143,16 +143,29 @@ def diff(workspace: Workspace, old: str, new: str) -> list[dict[str, Any]]:
 
 def documents(workspace: Workspace, reference: str, batch_size: int = 256) -> Iterator[Any]:
     """Arrow record batches of a dataset's documents in order of path, without what is taken down."""
+    with open_catalog(workspace) as connection:
+        shards = members(connection, find(connection, reference)["dataset_id"])
+        tombstones = rows(connection, "SELECT what, value FROM tombstone")
+    yield from stored(workspace, [shard["path"] for shard in shards], tombstones, batch_size)
+
+
+def stored(
+    workspace: Workspace, paths: Iterable[str], takedowns: Sequence[dict[str, Any]], batch_size: int = 256
+) -> Iterator[Any]:
+    """Arrow record batches of the documents of shards, without what is taken down.
+
+    Args:
+        paths: as in ``Shard.path``.
+        takedowns: ``what`` and ``value`` of every tombstone.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from curation.tombstones import Tombstones
 
-    with open_catalog(workspace) as connection:
-        shards = members(connection, find(connection, reference)["dataset_id"])
-        tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
-    for shard in shards:
-        with pq.ParquetFile(workspace.open_shard(shard["path"]), pre_buffer=False) as file:
+    tombstones = Tombstones.of(takedowns)
+    for path in paths:
+        with pq.ParquetFile(workspace.open_shard(path), pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=batch_size):
                 if tombstones.rules:
                     keys = batch.select(["id", "url", "domain"]).to_pylist()

@@ -181,6 +181,25 @@ class Quarantine(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contamination(Record):
+    """An item of a test set that a document holds, word for word or nearly."""
+
+    kind: ClassVar[str] = "contamination"
+    run_id: str
+    document_id: str
+    raw_file_id: str
+    item_set: str
+    item_id: str
+    how: str
+    """``whole`` (word for word), ``run`` (thirteen words of it) or ``near``."""
+    overlap: float
+    """Share of the item's words that are there."""
+    begin: int
+    end: int
+    """Characters of the document's text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset(Record):
     """A named, versioned set of shards."""
 
@@ -258,7 +277,7 @@ class ShardRemoval(Record):
 RECORD_TYPES: dict[str, type[Record]] = {
     cls.kind: cls
     for cls in (
-        *(Run, Attempt, RunEnd, RawFile, Shard, ShardSource, FilterCount, Quarantine),
+        *(Run, Attempt, RunEnd, RawFile, Shard, ShardSource, FilterCount, Quarantine, Contamination),
         *(Dataset, DatasetShard, RunDataset, Tombstone, TombstoneHit, ShardRemoval),
     )
 }

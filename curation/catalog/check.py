@@ -73,6 +73,8 @@ _REFERENCES = (
     ("filter_count", "run_id", "run", "run_id"),
     ("quarantine", "run_id", "run", "run_id"),
     ("quarantine", "raw_file_id", "raw_file", "raw_file_id"),
+    ("contamination", "run_id", "run", "run_id"),
+    ("contamination", "raw_file_id", "raw_file", "raw_file_id"),
     ("dataset", "parent_dataset_id", "dataset", "dataset_id"),
     ("dataset", "run_id", "run", "run_id"),
     ("dataset_shard", "dataset_id", "dataset", "dataset_id"),
