@@ -194,9 +194,9 @@ class Contamination(Record):
     """``whole`` (word for word), ``run`` (thirteen words of it) or ``near``."""
     overlap: float
     """Share of the item's words that are there."""
-    begin: int
-    end: int
-    """Characters of the document's text."""
+    text_start: int
+    text_end: int
+    """Its place, in characters of the document's text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
