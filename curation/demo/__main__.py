@@ -24,6 +24,10 @@ _DUPLICATES = (
     "SELECT DISTINCT url, reason, duplicate_of, round(jaccard, 3) AS jaccard, cluster_size FROM document "
     "WHERE step = 'dedup' ORDER BY duplicate_of, url LIMIT 6"
 )
+_PERSONAL = (
+    "SELECT DISTINCT url, toxicity.cheap AS toxicity, pii.email, pii.phone, pii.card, pii.iban FROM document "
+    "WHERE toxicity.cheap > 0.8 OR pii.card > 0 OR pii.iban > 0 OR pii.phone > 1 ORDER BY url LIMIT 6"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,11 +86,16 @@ def _record(warc: Path) -> None:
 
 
 def _questions(workspace: Workspace) -> list[tuple[str, ...]]:
-    """Commands that show what deduplication removed, and the nearest documents of one that had copies."""
+    """Commands that show what deduplication removed, the nearest documents of one that had copies, and where insults
+    and personal data stand."""
     if not workspace.exists:
         return []
     _, found = ask(workspace, _LARGEST_CLUSTER)
-    return [("curation.catalog", "sql", _DUPLICATES), *(("curation.near", document_id) for (document_id,) in found)]
+    return [
+        ("curation.catalog", "sql", _DUPLICATES),
+        *(("curation.near", document_id) for (document_id,) in found),
+        ("curation.catalog", "sql", _PERSONAL),
+    ]
 
 
 def _run(command: list[str]) -> int:
