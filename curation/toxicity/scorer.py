@@ -2,7 +2,7 @@
 
 A text is cut into windows that fill the model, without overlap; the first window is what Detoxify itself looks at.
 On a CPU weights are int8 (Linear layers, activations quantised as they come) and windows are scored one at a time: on
-one core a window of 64 tokens or more costs the same alone as in a batch (``benchmarks/toxicity.py``), and alone its
+one core a window of 128 tokens or more costs the same alone as in a batch (``benchmarks/toxicity.py``), and alone its
 score depends on nothing but itself, however the work is split. On a GPU weights are half precision, and windows of
 like length share batches; scores then differ in the third decimal with the company.
 
