@@ -143,13 +143,31 @@ def diff(workspace: Workspace, old: str, new: str) -> list[dict[str, Any]]:
 
 def documents(workspace: Workspace, reference: str, batch_size: int = 256) -> Iterator[Any]:
     """Arrow record batches of a dataset's documents in order of path, without what is taken down."""
+    with open_catalog(workspace) as connection:
+        shards = members(connection, find(connection, reference)["dataset_id"])
+    yield from _batches(workspace, shards, batch_size)
+
+
+def run_documents(workspace: Workspace, run_id: str, batch_size: int = 256) -> Iterator[Any]:
+    """Arrow record batches of the documents that a run has kept, as ``documents`` gives those of a dataset."""
+    with open_catalog(workspace) as connection:
+        shards = rows(
+            connection,
+            "SELECT s.* FROM c.shard o JOIN current_shard c ON c.shard_id = o.shard_id "
+            "JOIN shard s ON s.shard_id = c.current_shard_id "
+            "WHERE o.run_id = ? AND o.replaces IS NULL AND o.shard_kind = 'kept' ORDER BY s.path",
+            [run_id],
+        )
+    yield from _batches(workspace, shards, batch_size)
+
+
+def _batches(workspace: Workspace, shards: Sequence[dict[str, Any]], batch_size: int) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from curation.tombstones import Tombstones
 
     with open_catalog(workspace) as connection:
-        shards = members(connection, find(connection, reference)["dataset_id"])
         tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
     for shard in shards:
         with pq.ParquetFile(workspace.open_shard(shard["path"]), pre_buffer=False) as file:
