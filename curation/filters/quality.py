@@ -11,7 +11,15 @@ from datatrove.data import Document
 
 from curation.errors import UserError
 from curation.language import parse_languages
-from curation.quality.model import POSITIVE, Classifier, languages_of, line_of, load_card, open_classifier
+from curation.quality.model import (
+    POSITIVE,
+    Classifier,
+    WrongLabel,
+    languages_of,
+    line_of,
+    load_card,
+    open_classifier,
+)
 from curation.records import sync_folder
 from curation.shards import file_sha256
 from curation.verdicts import BELOW_SCORE, QUALITY
@@ -78,7 +86,8 @@ class Quality:
                     "(python -m curation.quality train makes one)"
                 )
             if not 0 <= value <= 1 or (option == "keep_share" and value == 0):
-                raise UserError(f"filters.quality.{option}: {value:g} is not above 0 and at most 1")
+                valid = "between 0 and 1" if option == "min_score" else "above 0 and at most 1"
+                raise UserError(f"filters.quality.{option}: {value:g} is not {valid}")
         self._named_languages()
 
     def prepare(self, cache: Path) -> dict[str, str]:
@@ -102,7 +111,8 @@ class Quality:
                 _copy(path, copy, digest)
             open_classifier(copy, self.label)
         except UserError as error:
-            raise UserError(f"filters.quality.model: {str(error).replace(str(copy), self.model)}") from error
+            option = "label" if isinstance(error, WrongLabel) else "model"
+            raise UserError(f"filters.quality.{option}: {str(error).replace(str(copy), self.model)}") from error
         finally:
             open_classifier.cache_clear()  # the process that plans scores nothing
         wanted: set[str] = set()

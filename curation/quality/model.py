@@ -1,7 +1,6 @@
 """From a text to its score: the same words in training and scoring, the model, and the card beside it."""
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -22,8 +21,8 @@ DECIMALS = 6
 NORMALISATION = "words-1"
 """How texts become lines; on the card, so that a model is never used with other words than it was trained on."""
 
-_RESERVED = re.compile(rf"</s>|{PREFIX}")
-"""What fastText takes for the end of a text, and for a label: a text must not decide its own score."""
+END = "</s>"
+"""fastText's word for the end of a text."""
 
 
 def line_of(words: Words) -> str:
@@ -31,9 +30,9 @@ def line_of(words: Words) -> str:
 
     Words are those of ``curation.words``, so that Chinese or Thai has words, too. Capitals and punctuation stay.
     """
-    line = " ".join(" ".join(words.strings).split())
-    if _RESERVED.search(line):
-        line = " ".join(word for word in line.split() if not _RESERVED.search(word))
+    found = " ".join(words.strings).split()
+    # fastText would stop reading at the one, and take the other for a label: a text must not decide its own score.
+    line = " ".join(word for word in found if word != END and not word.startswith(PREFIX))
     return line.encode("utf-8", "replace").decode()
 
 
@@ -90,18 +89,22 @@ def load_card(model: Path, sha256: str) -> Card | None:
     return card
 
 
+class WrongLabel(UserError):
+    """The model has no label of that name."""
+
+
 class Classifier:
     """A fastText model, ready to score."""
 
     def __init__(self, model: "_FastText", label: str) -> None:
         """
         Raises:
-            UserError: the model has no such label.
+            WrongLabel: the model has no such label.
         """
         self._model, self._label = model, f"{PREFIX}{label}"
         names = [each.removeprefix(PREFIX) for each in model.labels]
         if label not in names:
-            raise unknown_name("label of the quality model", label, names)
+            raise WrongLabel(str(unknown_name("label of the quality model", label, names)))
 
     def score(self, line: str) -> float | None:
         """Probability of the label, 0 to 1; None for a text without words, or without any that the model knows."""

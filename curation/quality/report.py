@@ -9,7 +9,7 @@ wrong side every draw says so too, and the interval is a point: ``n`` says how m
 All is for the mixture of positives and negatives that was looked at: in another one precision and calibration differ,
 recall and the share of negatives kept do not.
 
-Array suffixes: ``N`` texts, ``C`` cells in ascending order of score, ``D`` draws.
+Array suffixes: ``N`` texts, ``C`` scores in ascending order, ``X`` cells, ``D`` draws, ``B`` bins, ``F`` figures.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,8 +25,8 @@ Array = np.ndarray[Any, Any]
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 BINS = 10
-_MOST_CELLS = 20_000
-"""Above so many different scores they are rounded to four digits for the bootstrap."""
+_MOST_DRAWN = 4096
+"""Of more different scores neighbours are drawn as one; the figures themselves are of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,14 @@ def evaluate(scores: Sequence[float | None], positive_N: Sequence[bool] | Array,
     side_N = np.asarray(positive_N, dtype=np.bool_)[known]
     if len(score_N) and (score_N.min() < 0 or score_N.max() > 1):
         raise ValueError("scores lie between 0 and 1")
-    cells = _Cells(score_N, side_N, seed)
+    auc, brier, calibration_error = _of_cells(score_N, side_N, seed)
     return Report(
         positives=int(side_N.sum()),
         negatives=int((~side_N).sum()),
         not_scored=len(scores) - len(known),
-        auc=cells.estimate(cells.auc),
-        brier=cells.estimate(cells.brier),
-        calibration_error=cells.estimate(cells.calibration_error),
+        auc=auc,
+        brier=brier,
+        calibration_error=calibration_error,
         thresholds=tuple(_at(threshold, score_N, side_N, seed) for threshold in THRESHOLDS),
         bins=tuple(_bins(score_N, side_N)),
     )
@@ -109,14 +109,15 @@ def _at(threshold: float, score_N: Array, side_N: Array, seed: int) -> AtThresho
 
     def f1(counts_DX: Array) -> Array:
         with np.errstate(invalid="ignore"):
-            value: Array = 2 * counts_DX[:, 0] / (2 * counts_DX[:, 0] + counts_DX[:, 1])
+            value: Array = 2 * counts_DX[:, :1] / (2 * counts_DX[:, :1] + counts_DX[:, 1:2])
         return value
 
+    counts_X = np.array([found, wrong, n - found - wrong])
     return AtThreshold(
         threshold,
         precision=wilson(found, kept),
         recall=wilson(found, positives),
-        f1=_bootstrap(f1, np.array([found, wrong, n - found - wrong]), seed),
+        f1=_bootstrap(f1(counts_X[None])[0], f1, counts_X, seed)[0],
         negatives_kept=wilson(kept - found, n - positives),
     )
 
@@ -138,75 +139,66 @@ def _bins(score_N: Array, side_N: Array) -> list[Bin]:
 
 
 class _Cells:
-    """Texts counted by score and side."""
+    """Texts by score, positives and negatives apart."""
 
-    def __init__(self, score_N: Array, side_N: Array, seed: int) -> None:
-        values, inverse = np.unique(score_N, return_inverse=True)
-        if len(values) > _MOST_CELLS:
-            values, inverse = np.unique(score_N.round(4), return_inverse=True)
-        self.score_C, self.seed = values, seed
-        sizes = [np.bincount(inverse[side_N == side], minlength=len(values)) for side in (True, False)]
+    def __init__(self, score_N: Array, side_N: Array) -> None:
+        self.score_C, inverse = np.unique(score_N, return_inverse=True)
+        sizes = [np.bincount(inverse[side_N == side], minlength=len(self.score_C)) for side in (True, False)]
         self.counts_X = np.concatenate(sizes)  # positives of each score, then negatives
-        self.bin_C = _bin_of(values)
+        self.bin_C = _bin_of(self.score_C)
 
-    def estimate(self, statistic: Callable[[Array], Array]) -> Estimate:
-        """A figure of all texts with its interval."""
-        present = np.flatnonzero(self.counts_X)
-
-        def of_present(counts_DX: Array) -> Array:
-            whole_DX = np.zeros((len(counts_DX), len(self.counts_X)))
-            whole_DX[:, present] = counts_DX
-            return statistic(whole_DX)
-
-        return _bootstrap(of_present, self.counts_X[present], self.seed)
-
-    def _sides(self, counts_DX: Array) -> tuple[Array, Array]:
-        cells = len(self.score_C)
-        return counts_DX[:, :cells], counts_DX[:, cells:]
-
-    def auc(self, counts_DX: Array) -> Array:
-        """Probability that a positive scores above a negative, equal scores counting half."""
-        positive_DC, negative_DC = self._sides(counts_DX)
+    def figures(self, counts_DX: Array) -> Array:
+        """[draws, 3]: AUC, Brier score, calibration error."""
+        positive_DC, negative_DC = np.split(counts_DX, 2, axis=1)
+        total_D = counts_DX.sum(axis=1)
+        # Equal scores count half.
         below_DC = np.cumsum(negative_DC, axis=1) - negative_DC / 2
-        pairs_D = positive_DC.sum(axis=1) * negative_DC.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            value: Array = (positive_DC * below_DC).sum(axis=1) / pairs_D
-        return value
-
-    def brier(self, counts_DX: Array) -> Array:
-        """Mean square of score minus side (Brier 1950)."""
-        positive_DC, negative_DC = self._sides(counts_DX)
-        total_D = positive_DC @ (1 - self.score_C) ** 2 + negative_DC @ self.score_C**2
-        value: Array = total_D / counts_DX.sum(axis=1)
-        return value
-
-    def calibration_error(self, counts_DX: Array) -> Array:
-        """Sum over bins of |sum of scores - positives| / texts."""
-        positive_DC, negative_DC = self._sides(counts_DX)
         gap_DC = (positive_DC + negative_DC) * self.score_C - positive_DC
         member_CB = self.bin_C[:, None] == np.arange(BINS)
-        value: Array = np.abs(gap_DC @ member_CB).sum(axis=1) / counts_DX.sum(axis=1)
-        return value
+        with np.errstate(invalid="ignore", divide="ignore"):
+            auc_D = (positive_DC * below_DC).sum(axis=1) / (positive_DC.sum(axis=1) * negative_DC.sum(axis=1))
+            brier_D = (positive_DC @ (1 - self.score_C) ** 2 + negative_DC @ self.score_C**2) / total_D
+            error_D = np.abs(gap_DC @ member_CB).sum(axis=1) / total_D
+        return np.stack([auc_D, brier_D, error_D], axis=1)
 
 
-def _bootstrap(statistic: Callable[[Array], Array], counts_X: Array, seed: int) -> Estimate:
-    """A statistic of counts, with the percentiles of what it is when texts are drawn again with replacement."""
+def _of_cells(score_N: Array, side_N: Array, seed: int) -> list[Estimate]:
+    """AUC, Brier score and calibration error."""
+    exact, coarse = _Cells(score_N, side_N), _Cells(_grouped(score_N), side_N)
+    value_F = exact.figures(exact.counts_X[None].astype(np.float64))[0]
+    return _bootstrap(value_F, coarse.figures, coarse.counts_X, seed)
+
+
+def _grouped(score_N: Array) -> Array:
+    """Scores with the mean of neighbours, inside a bin, in place of each where too many differ."""
+    values, inverse = np.unique(score_N, return_inverse=True)
+    if len(values) <= _MOST_DRAWN:
+        return score_N
+    place = _bin_of(values) * _MOST_DRAWN + np.arange(len(values)) * _MOST_DRAWN // len(values)
+    _, group = np.unique(place, return_inverse=True)
+    means = np.bincount(group, weights=values) / np.bincount(group)
+    found: Array = means[group][inverse]
+    return found
+
+
+def _bootstrap(value_F: Array, figures: Callable[[Array], Array], counts_X: Array, seed: int) -> list[Estimate]:
+    """Figures with the percentiles of what they are when texts are drawn again with replacement."""
     n = int(counts_X.sum())
     if n == 0:
-        return Estimate(float("nan"), float("-inf"), float("inf"), 0, "none")
-    value = float(statistic(counts_X[None].astype(np.float64))[0])
+        return [Estimate(float("nan"), float("-inf"), float("inf"), 0, "none") for _ in value_F]
     rng = np.random.default_rng(seed)
     batch = max(1, 2**21 // len(counts_X))
-    drawn: list[Array] = []
+    drawn = []
     for begin in range(0, DRAWS, batch):
-        sample = rng.multinomial(n, counts_X / n, size=min(batch, DRAWS - begin))
-        drawn.append(statistic(sample.astype(np.float64)))
-    values_D = np.concatenate(drawn)
-    defined = values_D[np.isfinite(values_D)]
-    if not len(defined):
-        return Estimate(value, float("-inf"), float("inf"), n, "none")
-    low, high = np.quantile(defined, [0.025, 0.975])
-    return Estimate(value, float(low), float(high), n, "bootstrap percentile")
+        sample_DX = rng.multinomial(n, counts_X / n, size=min(batch, DRAWS - begin))
+        drawn.append(figures(sample_DX.astype(np.float64)))
+    found = []
+    for value, values_D in zip(value_F, np.concatenate(drawn).T, strict=True):
+        defined = values_D[np.isfinite(values_D)]
+        low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (float("-inf"), float("inf"))
+        method = "bootstrap percentile" if len(defined) else "none"
+        found.append(Estimate(float(value), float(low), float(high), n, method))
+    return found
 
 
 # ---- for a terminal ------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ Memory: 8 MB for each language that is scored, and the ids of documents with the
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datatrove.data import DocumentsPipeline
@@ -34,6 +34,9 @@ from curation.verdicts import (
     steps_before,
     verdicts_folder,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Array = np.ndarray[Any, Any]
 _LEVELS = 10**DECIMALS
@@ -96,19 +99,19 @@ class KeepTopShare(PipelineStep):
         assert self.share is not None
         counts: dict[str, Array] = {}
         for _, rows in self._parts():
-            for language in set(rows["language"].tolist()):
+            for language, level_N in by_language(rows):
                 counts_L = counts.setdefault(language, np.zeros(_LEVELS + 1, dtype=np.int64))
-                np.add.at(counts_L, rows["level"][rows["language"] == language], 1)
+                np.add.at(counts_L, level_N, 1)
         cuts = {language: find_cut(counts_L, self.share) for language, counts_L in counts.items()}
-        full = {language for language, (cut, room) in cuts.items() if counts[language][cut] == room}
+        torn = {language: cut for language, cut in cuts.items() if counts[language][cut[0]] > cut[1]}
         counts.clear()
-        last = self._last_ids({language: each for language, each in cuts.items() if language not in full})
+        last = self._last_ids(torn)
         for part, rows in self._parts(unfinished=True):
             verdicts = [
-                Verdict(sequence, piece, weight, document_id, QUALITY, BELOW_SHARE)
-                for sequence, piece, weight, document_id, language, score in zip(*rows.values(), strict=True)
-                if score < cuts[language][0]
-                or (score == cuts[language][0] and language in last and document_id > last[language])
+                Verdict(row[SEQUENCE], row["piece"], row[WEIGHT], row["id"], QUALITY, BELOW_SHARE)
+                for row in rows.to_pylist()
+                if row["level"] < cuts[row["language"]][0]
+                or (row["level"] == cuts[row["language"]][0] and row["id"] > last.get(row["language"], row["id"]))
             ]
             save_verdicts(part, QUALITY, rank, verdicts)
         yield from ()
@@ -117,15 +120,15 @@ class KeepTopShare(PipelineStep):
         """Language -> the last id that stays among the documents with the score of the cut."""
         ids: dict[str, list[Array]] = {language: [] for language in cuts}
         for _, rows in self._parts() if cuts else ():
-            for language, (cut, _) in cuts.items():
-                here = np.flatnonzero((rows["language"] == language) & (rows["level"] == cut))
-                ids[language].append(np.array([rows["id"][number] for number in here], dtype="S32"))
+            for language, level_N in by_language(rows, cuts):
+                here = rows.filter(_equal(rows, language)).column("id").to_numpy()[level_N == cuts[language][0]]
+                ids[language].append(here.astype("S32"))
         return {
             language: np.sort(np.concatenate(ids[language]))[room - 1].decode() for language, (_, room) in cuts.items()
         }
 
-    def _parts(self, unfinished: bool = False) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """(part, columns of its scored documents) of each part, or of those without verdicts."""
+    def _parts(self, unfinished: bool = False) -> Iterator[tuple[Path, "pa.Table"]]:
+        """(part, its ``scored_rows``) of each part, or of those without verdicts."""
         for rank in range(len(self.folder.load("tasks/count")["weights"])):
             for part, manifest in committed_parts(self.folder, rank):
                 if unfinished and (verdicts_folder(part, QUALITY) / f"{part.stem}-00000.json").exists():
@@ -139,24 +142,37 @@ class KeepTopShare(PipelineStep):
                     raise StopRequested
 
 
-def scored_rows(part: Path, groups: list[int]) -> dict[str, Any]:
-    """Columns of the kept documents of a part that earlier steps have left and the model has scored: ``sequence``,
-    ``piece``, ``weight``, ``id``, ``language``, and ``level``, the score as a whole number."""
+def scored_rows(part: Path, groups: list[int]) -> "pa.Table":
+    """The kept documents of a part that earlier steps have left and the model has scored: sequence, weight, ``id``,
+    ``language``, ``piece`` (row group), and ``level``, the score as a whole number."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    gone = {sequence for sequence, each in part_verdicts(part, steps_before(QUALITY)).items() if each.step}
-    found: dict[str, list[Any]] = {name: [] for name in ("sequence", "piece", "weight", "id", "language", "level")}
+    verdicts = part_verdicts(part, steps_before(QUALITY))
+    gone = pa.array([sequence for sequence, each in verdicts.items() if each.step], pa.int64())
+    names = [SEQUENCE, WEIGHT, "id", "language"]
+    tables = []
     with pq.ParquetFile(part, pre_buffer=False) as file:
         for group in sorted(groups):
-            table = file.read_row_group(group, columns=[SEQUENCE, WEIGHT, "id", "language", QUALITY])
-            for row in table.to_pylist():
-                score = row[QUALITY]["score"]
-                if score is not None and row[SEQUENCE] not in gone:
-                    values = (row[SEQUENCE], group, row[WEIGHT], row["id"], row["language"], round(score * _LEVELS))
-                    for column, value in zip(found.values(), values, strict=True):
-                        column.append(value)
-    return {
-        **found,
-        "language": np.array(found["language"], dtype=np.str_),
-        "level": np.array(found["level"], dtype=np.int64),
-    }
+            table = file.read_row_group(group, columns=[*names, QUALITY])
+            score = pc.struct_field(table.column(QUALITY), "score")
+            here = pc.and_(pc.is_valid(score), pc.invert(pc.is_in(table.column(SEQUENCE), value_set=gone)))
+            level_N = np.rint(score.filter(here).to_numpy() * _LEVELS).astype(np.int64)
+            found = table.select(names).filter(here)
+            found = found.append_column("piece", pa.array([group] * len(level_N), pa.int64()))
+            tables.append(found.append_column("level", pa.array(level_N)))
+    return pa.concat_tables(tables) if tables else pa.table({name: [] for name in (*names, "piece", "level")})
+
+
+def _equal(rows: "pa.Table", language: str) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.equal(rows.column("language"), language)
+
+
+def by_language(rows: "pa.Table", wanted: Collection[str] | None = None) -> Iterator[tuple[str, Array]]:
+    """(language, its levels) of ``scored_rows``."""
+    for language in rows.column("language").unique().to_pylist():
+        if wanted is None or language in wanted:
+            yield language, rows.filter(_equal(rows, language)).column("level").to_numpy()

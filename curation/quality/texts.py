@@ -73,7 +73,7 @@ class Texts:
             found = discover([name])
         except UserError as error:
             held = "" if self.workspace.exists else f"; {self.workspace.name} is no workspace either (--workspace)"
-            raise UserError(f"{option} {error}{held}") from error
+            raise UserError(f"{option}: {error}{held}") from error
         for file in identify(found):
             if file.copy_of:
                 continue

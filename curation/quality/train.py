@@ -20,12 +20,16 @@ import xxhash
 
 from curation.errors import UserError
 from curation.progress import log
-from curation.quality.model import NEGATIVE, POSITIVE, PREFIX, Classifier, line_of
+from curation.quality.model import END, NEGATIVE, POSITIVE, PREFIX, Classifier, line_of
 from curation.words import Words
 
 Array = np.ndarray[Any, Any]
 _SMALLEST_RATE = 1 / 32
 """Of the learning rate asked for: below it training has failed."""
+_LEAST_TABLE = 2**23
+"""Numbers in the table of features. With one thread, which alone is deterministic, fastText 0.9.2 draws the first tenth
+of this table at random and leaves the rest as it finds the memory: whatever was there before, often NaN. Tables of 32
+MiB and more come fresh from the operating system (the C library's largest threshold for that), hence as zeros."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class TrainConfig:
     lr: float = 0.5
     """Learning rate at the beginning; halved where training diverges."""
     ngrams: int = 2
-    """Longest run of words that is a feature of its own."""
+    """Longest run of words that is a feature of its own; at least 2."""
     buckets: int = 2**18
     """Features that pairs and longer runs share; each takes 4 times ``dim`` bytes of the model."""
     min_count: int = 2
@@ -54,6 +58,13 @@ class TrainConfig:
         for name in ("dim", "epochs", "ngrams", "buckets", "min_count", "least"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        if self.ngrams < 2:
+            raise UserError("--ngrams 1: must be at least 2, since single words make too small a table (see --buckets)")
+        if self.dim * self.buckets < _LEAST_TABLE:
+            raise UserError(
+                f"--buckets {self.buckets}: with --dim {self.dim} must be at least {-(-_LEAST_TABLE // self.dim)}: of "
+                "a smaller table fastText leaves parts uninitialised, so that results are random or not a number"
+            )
         if not 0 < self.lr < float("inf"):
             raise UserError(f"--lr {self.lr}: must be above 0")
         if not 0 < self.held_out < 1:
@@ -251,9 +262,9 @@ def _fit(path: Path, config: TrainConfig, target: Path) -> float:
                 epoch=config.epochs,
                 lr=rate,
                 wordNgrams=config.ngrams,
-                bucket=config.buckets if config.ngrams > 1 else 0,
+                bucket=config.buckets,
                 minCount=config.min_count,
-                seed=config.seed,
+                seed=config.seed + 1,  # its generator takes 0 for 1
                 thread=1,  # with more the result depends on which is faster
                 verbose=0,
             )
@@ -266,9 +277,11 @@ def _fit(path: Path, config: TrainConfig, target: Path) -> float:
                 ) from error
             log.warning("training diverged at a learning rate of %g; again with %g", rate, rate / 2)
             rate /= 2
-        except ValueError as error:  # no word is left, say
-            raise UserError(f"fastText cannot learn from these texts: {error}; is --min-count too high?") from error
+        except ValueError as error:
+            raise UserError(f"fastText cannot learn from these texts: {error}") from error
         else:
+            if set(model.words) <= {END}:
+                raise UserError(f"--min-count {config.min_count}: no word is as frequent in these texts; lower it")
             model.save_model(str(target))
             return rate
 
