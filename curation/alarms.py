@@ -5,12 +5,12 @@ from curation.catalog.query import create_document_view
 from curation.dedup.config import AlarmConfig
 from curation.dedup.decisions import STEP
 from curation.records import Workspace
-from curation.verdicts import LATE_STEPS
+from curation.verdicts import LATE
 
 # Of what came to deduplication, by domain, language and raw file.
-_LOSSES = """
+_LOSSES = f"""
 WITH compared AS (SELECT domain, language, raw_file_id, coalesce(step = $step, false) AS gone FROM document
-    WHERE shard_kind = 'kept' OR list_contains($late, step))
+    WHERE shard_kind = 'kept' OR {LATE})
 SELECT what, name, documents, gone FROM (
     SELECT 'domain' AS what, domain AS name, count(*) AS documents, count(*) FILTER (gone) AS gone
         FROM compared WHERE domain IS NOT NULL GROUP BY ALL
@@ -33,7 +33,6 @@ def alarms(workspace: Workspace, run_id: str, config: AlarmConfig) -> list[str]:
         create_document_view(workspace, connection, [row["shard_id"] for row in shards])
         parameters = {
             "step": STEP,
-            "late": list(LATE_STEPS),
             "least": config.min_documents,
             "share": config.max_removed_share,
         }

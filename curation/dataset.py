@@ -149,6 +149,20 @@ def documents(workspace: Workspace, reference: str, batch_size: int = 256) -> It
     yield from stored(workspace, [shard["path"] for shard in shards], tombstones, batch_size)
 
 
+def run_documents(workspace: Workspace, run_id: str, batch_size: int = 256) -> Iterator[Any]:
+    """Arrow record batches of the documents that a run has kept, as ``documents`` gives those of a dataset."""
+    with open_catalog(workspace) as connection:
+        shards = rows(
+            connection,
+            "SELECT s.* FROM c.shard o JOIN current_shard c ON c.shard_id = o.shard_id "
+            "JOIN shard s ON s.shard_id = c.current_shard_id "
+            "WHERE o.run_id = ? AND o.replaces IS NULL AND o.shard_kind = 'kept' ORDER BY s.path",
+            [run_id],
+        )
+        tombstones = rows(connection, "SELECT what, value FROM tombstone")
+    yield from stored(workspace, [shard["path"] for shard in shards], tombstones, batch_size)
+
+
 def stored(
     workspace: Workspace, paths: Iterable[str], takedowns: Sequence[dict[str, Any]], batch_size: int = 256
 ) -> Iterator[Any]:

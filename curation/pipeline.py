@@ -1,8 +1,8 @@
 """Configuration -> datatrove steps, and the one function that a worker runs, whatever the executor.
 
 Stages: ``extract`` (read, extract, clean, identify, score, decide, commit parts and sketches), ``dedup`` (compare
-the sketches, decide; one stage, or one for each phase), ``toxicity`` (score what is left and suspicious) and
-``shards`` (parts in canonical order -> sorted shards).
+the sketches, decide; one stage, or one for each phase), ``quality`` (the best share of what is left), ``toxicity``
+(score what is left and suspicious) and ``shards`` (parts in canonical order -> sorted shards).
 All are datatrove pipelines over the tasks of a ``RunFolder``.
 """
 
@@ -18,6 +18,7 @@ from curation.deduplicate import STAGE, FindDuplicates
 from curation.filters import score_columns
 from curation.journal import Journal
 from curation.plan import RunFolder
+from curation.quality.stage import KeepTopShare
 from curation.shards import ShardJob, save_facts, write_shard
 from curation.steps.annotate import (
     CleanLines,
@@ -34,6 +35,7 @@ from curation.steps.write import WriteParts
 from curation.tombstones import Tombstones
 from curation.toxicity.prepared import STAGE as TOXICITY
 from curation.toxicity.stage import CheapToxicity, ScoreToxicity
+from curation.verdicts import QUALITY
 
 
 class TaskExecutor(PipelineExecutor):
@@ -113,6 +115,8 @@ def build(
         return [WriteShards(folder, config, journal, stopping)]
     if stage.startswith(STAGE):
         return [FindDuplicates(folder, config, stage, journal, stopping)]
+    if stage == QUALITY:
+        return [KeepTopShare(folder, config.filters, journal, stopping)]
     if stage == TOXICITY:
         return [ScoreToxicity(folder, config.toxicity, journal, stopping)]
     take_down = TakeDown(Tombstones(tuple(map(tuple, folder.load("tombstones")))))

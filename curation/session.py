@@ -34,13 +34,14 @@ from curation.preview import configuration, input_table
 from curation.processes import host_at_work, this_process
 from curation.progress import Progress, log
 from curation.provenance import code_version, package_versions
+from curation.quality.stage import plan_quality, top_share
 from curation.records import Run, RunEnd, new_ulid, now
 from curation.shards import Piece, plan_shards
 from curation.storage import open_workspace
 from curation.summary import summary
 from curation.tombstones import Tombstones
 from curation.toxicity.stage import plan_toxicity
-from curation.verdicts import decided_manifest, late_ids
+from curation.verdicts import QUALITY, decided_manifest, late_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ class Session:
         if self.config.dedup.enabled:
             for stage, stage_weights in plan_stages(folder, self.config, len(weights), folder.load("held"), Limits()):
                 run_stage(folder, stage, self.config, stage_weights, self.stop, self.progress)
+        if top_share(self.config.filters) is not None:
+            run_stage(folder, QUALITY, self.config, plan_quality(folder, len(weights)), self.stop, self.progress)
         if self.config.toxicity.enabled:
             toxicity_weights = plan_toxicity(folder, self.config.toxicity, len(weights))
             run_stage(folder, "toxicity", self.config, toxicity_weights, self.stop, self.progress)
@@ -298,8 +301,9 @@ class Session:
         if asked["parent"] is not None:
             files, tasks = parent_plan(self.workspace, asked["parent"])
             before = parent_config(self.workspace, asked["parent"])
-            folder.save("stale_scores", stale_scores(before["curation"]["filters"], self.config.filters))
-            folder.save("parent_prepared", before.get("prepared", {}))
+            prepared = (before.get("prepared", {}), asked.get("prepared", {}))
+            folder.save("stale_scores", stale_scores(before["curation"]["filters"], self.config.filters, *prepared))
+            folder.save("parent_prepared", prepared[0])
             folder.save("masked", before["curation"].get("pii", {}).get("action") in MASKING)
         else:
             identified = self._identify(asked["inputs"])

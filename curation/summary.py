@@ -10,7 +10,7 @@ from curation.catalog.query import create_document_view, run_config
 from curation.dedup.config import AlarmConfig
 from curation.dedup.decisions import REASONS
 from curation.records import Workspace
-from curation.verdicts import LATE_STEPS
+from curation.verdicts import LATE, LATE_STEPS, is_late
 
 STEP_ORDER = ("read", "extract", "lines", "takedown", "language")
 """Steps in the order in which they act; filters follow in the order of the configuration, then ``pii`` and
@@ -43,7 +43,9 @@ def waterfall(
         rejected: (step, reason, records).
         filters: names of the filters as configured.
     """
-    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters, "pii", *LATE_STEPS])}
+    early = [*STEP_ORDER, *filters, "pii"]
+    order = {(False, step): rank for rank, step in enumerate(early)}
+    order |= {(True, step): len(early) + rank for rank, step in enumerate(LATE_STEPS)}
     within = {reason: rank for rank, reason in enumerate(REASONS)}
     gone: list[tuple[Literal["quarantined", "rejected"], str, str, int]] = [
         ("quarantined", "quarantined", reason, records) for reason, records in sorted(quarantined)
@@ -51,7 +53,8 @@ def waterfall(
     gone += [
         ("rejected", step, reason, records)
         for step, reason, records in sorted(
-            rejected, key=lambda r: (order.get(r[0], len(order)), r[0], within.get(r[1], -1), r[1])
+            rejected,
+            key=lambda r: (order.get((is_late(r[0], r[1]), r[0]), len(order)), r[0], within.get(r[1], -1), r[1]),
         )
     ]
     left = raw
@@ -115,9 +118,9 @@ def summary(workspace: Workspace, run_id: str) -> str:
     )
 
 
-_SCORED = """
+_SCORED = f"""
 SELECT coalesce(toxicity.model, ''), count(*) FROM document
-WHERE toxicity IS NOT NULL AND (shard_kind = 'kept' OR list_contains($late, step))
+WHERE toxicity IS NOT NULL AND (shard_kind = 'kept' OR {LATE})
     AND (toxicity.model IS NOT NULL OR toxicity.cheap IS NOT NULL) GROUP BY ALL ORDER BY ALL
 """
 
@@ -130,6 +133,6 @@ def _toxicity_line(workspace: Workspace, run_id: str, config: Mapping[str, Any])
         shards = rows(connection, "SELECT shard_id FROM shard WHERE run_id = ?", [run_id])
     with open_catalog(workspace, locked=False) as connection:
         create_document_view(workspace, connection, [row["shard_id"] for row in shards])
-        found = connection.execute(_SCORED, {"late": list(LATE_STEPS)}).fetchall()
+        found = connection.execute(_SCORED).fetchall()
     told = [f"{count:,} documents scored by {model or 'the cheap model alone'}" for model, count in reversed(found)]
     return f"toxicity: {', '.join(told)}\n" if told else ""

@@ -25,8 +25,24 @@ from curation.shards import ROW_WEIGHT, SEQUENCE, Piece
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LATE_STEPS = (DEDUP, "toxicity")
+QUALITY = "quality"
+"""Step of the filter of that name, which decides alone by a least score, and late by a share of the best."""
+LATE_STEPS = (DEDUP, QUALITY, "toxicity")
 """In the order in which they act, behind everything that is decided document by document."""
+BELOW_SCORE, BELOW_SHARE = "below_min_score", "below_top_share"
+"""Reasons of the step ``quality``: decided with the other filters, and late."""
+LATE = f"(step IN {LATE_STEPS} AND reason <> '{BELOW_SCORE}')"
+"""SQL: whether a rejection with columns ``step`` and ``reason`` was decided late."""
+
+
+def is_late(step: str, reason: str) -> bool:
+    """Whether a rejection was decided late."""
+    return step in LATE_STEPS and reason != BELOW_SCORE
+
+
+def steps_before(step: str) -> tuple[str, ...]:
+    """The late steps that act before one of them."""
+    return LATE_STEPS[: LATE_STEPS.index(step)]
 
 
 @dataclass(frozen=True, slots=True)

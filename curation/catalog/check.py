@@ -11,7 +11,7 @@ from curation.catalog.query import open_catalog, rows
 from curation.dedup.index import index_files, verify_file
 from curation.records import Workspace
 from curation.shards import file_sha256
-from curation.verdicts import LATE_STEPS
+from curation.verdicts import LATE
 
 if TYPE_CHECKING:
     import duckdb
@@ -191,7 +191,7 @@ def _wrong_index(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") 
               (SELECT coalesce(sum(documents), 0)::BIGINT FROM c.shard s
                WHERE s.run_id = r.run_id AND shard_kind = 'kept' AND replaces IS NULL) +
               (SELECT coalesce(sum(documents), 0)::BIGINT FROM c.filter_count f
-               WHERE f.run_id = r.run_id AND step IN {LATE_STEPS}) AS sketched
+               WHERE f.run_id = r.run_id AND {LATE}) AS sketched
             FROM run r WHERE run_id IN ({_DONE}) ORDER BY run_id""",
     )
     folders = workspace.index_folders([run["run_id"] for run in runs])

@@ -1,7 +1,7 @@
 """Toxicity as part of a run: the cheap scores, and the stage that runs the model.
 
-The cheap model scores every document as it is read. Behind deduplication the stage ``toxicity`` takes what is still
-kept and above the threshold, and leaves verdicts (``curation.verdicts``). On a CPU a document's scores depend on
+The cheap model scores every document as it is read. Behind all else the stage ``toxicity`` takes what is still kept
+and above the threshold, and leaves verdicts (``curation.verdicts``). On a CPU a document's scores depend on
 nothing but its text and what ``prepare_toxicity`` says, so that the split into tasks does not matter, and scores of a
 parent run (``--from``) that were made the same way are taken over as they are.
 """
@@ -15,7 +15,6 @@ from typing import Any
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from curation.dedup.decisions import STEP as DEDUP
 from curation.deduplicate import committed_parts
 from curation.errors import UserError
 from curation.journal import Journal
@@ -27,7 +26,7 @@ from curation.toxicity.cascade import suspicious, verdict
 from curation.toxicity.cheap import LANGUAGE, open_cheap
 from curation.toxicity.config import ToxicityConfig
 from curation.toxicity.prepared import STAGE, known_scores, prepared_of
-from curation.verdicts import Verdict, part_verdicts, save_verdicts, verdicts_folder
+from curation.verdicts import Verdict, part_verdicts, save_verdicts, steps_before, verdicts_folder
 
 CHEAP_REASON = "cheap_model"
 """Reason of documents that the cheap model alone has rejected."""
@@ -115,10 +114,10 @@ class _Row:
 
 
 def _candidates(part: Path, groups: Sequence[int]) -> Iterator[_Row]:
-    """The kept documents of a part that deduplication has left."""
+    """The kept documents of a part that earlier late steps have left."""
     import pyarrow.parquet as pq
 
-    gone = {sequence for sequence, each in part_verdicts(part, (DEDUP,)).items() if each.step}
+    gone = {sequence for sequence, each in part_verdicts(part, steps_before(STAGE)).items() if each.step}
     names = [SEQUENCE, WEIGHT, "id", "language", "toxicity"]
     with pq.ParquetFile(part, pre_buffer=False) as file:
         for group in sorted(groups):
