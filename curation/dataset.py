@@ -13,6 +13,8 @@ from curation.tombstones import KINDS, validate
 if TYPE_CHECKING:
     import duckdb
 
+    from curation.tombstones import Tombstones
+
 EPILOG = """\
 examples:
   python -m curation.dataset create news --run RUN --workspace W
@@ -141,23 +143,42 @@ def diff(workspace: Workspace, old: str, new: str) -> list[dict[str, Any]]:
 
 def documents(workspace: Workspace, reference: str, batch_size: int = 256) -> Iterator[Any]:
     """Arrow record batches of a dataset's documents in order of path, without what is taken down."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     from curation.tombstones import Tombstones
 
     with open_catalog(workspace) as connection:
         shards = members(connection, find(connection, reference)["dataset_id"])
         tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
     for shard in shards:
-        with pq.ParquetFile(workspace.root / shard["path"], pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=batch_size):
-                if tombstones.rules:
-                    keys = batch.select(["id", "url", "domain"]).to_pylist()
-                    keep = [not tombstones.hides(row["id"], row["url"], row["domain"]) for row in keys]
-                    batch = batch.filter(pa.array(keep, pa.bool_()))
-                if batch.num_rows:
-                    yield batch
+        yield from shard_documents(workspace, shard["path"], tombstones, batch_size)
+
+
+def shard_documents(
+    workspace: Workspace,
+    path: str,
+    tombstones: "Tombstones",
+    batch_size: int = 256,
+    columns: Sequence[str] | None = None,
+) -> Iterator[Any]:
+    """Arrow record batches of a shard's documents, without what is taken down.
+
+    Args:
+        columns: only these (a score is ``filter.score``), ``id``, ``url`` and ``domain`` among them; those that the
+            shard has not are left out. None: all.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(workspace.root / path, pre_buffer=False) as file:
+        if columns is not None:
+            present = {file.schema.column(i).path for i in range(len(file.schema))}
+            columns = [name for name in columns if name in present]
+        for batch in file.iter_batches(batch_size=batch_size, columns=columns):
+            if tombstones.rules:
+                keys = batch.select(["id", "url", "domain"]).to_pylist()
+                keep = [not tombstones.hides(row["id"], row["url"], row["domain"]) for row in keys]
+                batch = batch.filter(pa.array(keep, pa.bool_()))
+            if batch.num_rows:
+                yield batch
 
 
 def takedown(workspace: Workspace, what: str, value: str, why: str) -> tuple[str, int]:
