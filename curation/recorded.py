@@ -5,6 +5,7 @@ this.
 """
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import threading
@@ -24,7 +25,6 @@ def recorded_run(
     workspace: Workspace,
     kind: str,
     config: Mapping[str, Any],
-    config_hash: str,
     parent: str | None = None,
     seed: int = 0,
     packages: Sequence[str] = (),
@@ -46,7 +46,7 @@ def recorded_run(
         run_kind=kind,
         parent_run_id=parent,
         config=json.dumps(config),
-        config_hash=config_hash,
+        config_hash=hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
         git_commit=commit,
         git_dirty=dirty,
         versions=json.dumps(versions),
