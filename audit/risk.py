@@ -72,18 +72,23 @@ class Layout:
         return strata, p_value
 
     def _clustered(self, here: Array, exposed_S: Array) -> float:
-        from scipy.stats import t
-
         expected_N = (exposed_S / self._size_S)[self._strata_N] * self._surplus_N
         score_U = np.bincount(self._units_N[here], weights=self._surplus_N[here], minlength=self.units)
         score_U = score_U - np.bincount(self._units_N, weights=expected_N, minlength=self.units)
-        squares = float(np.sum(score_U**2))
-        if squares <= 1e-20:
-            return 1.0
-        effective = squares**2 / float(np.sum(score_U**4))
-        if effective <= 1.5:
-            return 1.0
-        return float(2 * t.sf(abs(score_U.sum()) / math.sqrt(squares), effective - 1))
+        return clustered_p_value(score_U)
+
+
+def clustered_p_value(score_U: Array) -> float:
+    """Two-sided p-value that scores of independent units have the sum 0 (see ``Layout.compare``)."""
+    from scipy.stats import t
+
+    squares = float(np.sum(score_U**2))
+    if squares <= 1e-20:
+        return 1.0
+    effective = squares**2 / float(np.sum(score_U**4))
+    if effective <= 1.5:
+        return 1.0
+    return float(2 * t.sf(abs(score_U.sum()) / math.sqrt(squares), effective - 1))
 
 
 def exact_test(strata: Strata) -> float:
@@ -182,7 +187,7 @@ class Comparison:
         n, removed = len(exposed_E), int(removed_E.sum())
         others, others_removed = len(self.removed_N) - n, int(self.removed_N.sum()) - removed
         rate, others_rate = removed / n, others_removed / others if others else math.nan
-        low, high = _rate_interval(removed_E, self._site_N[exposed_E])
+        low, high = rate_interval(removed_E, self._site_N[exposed_E])
         tried = [(name, *layout.compare(exposed_E)) for name, layout in self.layouts]
         telling = [each for each in tried if not math.isnan(each[2])]
         if not telling:
@@ -216,7 +221,7 @@ def _wider(ratio: float, low: float, high: float, p_value: float) -> tuple[float
     )
 
 
-def _rate_interval(removed_E: Array, site_E: Array) -> tuple[float, float]:
+def rate_interval(removed_E: Array, site_E: Array) -> tuple[float, float]:
     """Wilson's interval for as many independent documents as the spread between sites is worth (design effect: Kish
     1965; the effective sample size in Wilson's interval: Franco et al. 2019, https://doi.org/10.1093/jssam/smy019)."""
     n = len(removed_E)
