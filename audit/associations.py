@@ -4,7 +4,7 @@ import argparse
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from audit import show
 from audit.documents import find_subject, read_documents
 from audit.findings import Findings, Metric, Probe
 from audit.matching import Matcher, words_in
+from audit.risk import clustered_p_value
 from audit.terms import attribute_terms, identity_terms
 from curation.errors import UserError
 from curation.progress import Progress
@@ -29,9 +30,13 @@ SMOOTHING = 2.0
 """Attribute words added at their overall rate to those beside a group, with the room that they take: draws PMI of small
 counts to 0 (additive smoothing with the corpus as prior; Jurafsky and Martin, Speech and Language Processing, 6.6)."""
 FEWEST_EXPECTED = 5.0
-"""Attribute words that must be expected beside a group, or it is not scored (as for a chi-square test; Cochran 1954)."""
+"""Attribute words that must be expected beside a group, or it is not scored (as for chi-square; Cochran 1954)."""
 FEWEST_SITES = 10
 """With fewer sites documents are the units of the bootstrap: sites are too few to draw from."""
+
+
+MOST_CHARACTERS = 2**21
+"""Of a text, the rest of which is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class Counts:
         Args:
             window: words to each side of a mention; 0: the document.
         """
+        text = text[:MOST_CHARACTERS]
         words = words_in(text)
         marks = np.zeros((len(self.attributes), len(words) + 1), dtype=np.int32)
         for attribute, place in self._attributes.find(text):
@@ -95,16 +101,19 @@ class Counts:
                 row = [0] * (1 + len(self.attributes))
                 for begin, end in _merged(several, window, len(words)):
                     row[0] += end - begin
-                    for attribute in range(len(self.attributes)):
-                        row[1 + attribute] += int(ahead[attribute, end] - ahead[attribute, begin])
+                    beside = (ahead[:, end] - ahead[:, begin]).tolist()
+                    row[1:] = [old + new for old, new in zip(row[1:], beside, strict=True)]
             self._document.append(here)
             self._group.append(group)
             self._values.extend(row)
 
     def score(self, min_group: int, draws: int, seed: int) -> Iterator[Association]:
-        """PMI of each group and attribute: log2 of the attribute's rate beside the group over its rate overall, smoothed,
-        with a percentile interval over units drawn again (Poisson weights: Chamandy et al. 2012,
-        https://research.google/pubs/pub43157) and a p-value from the bootstrap's standard error."""
+        """PMI of each group and attribute: log2 of the attribute's rate beside the group over its rate overall.
+
+        The interval is that of the percentiles over units drawn again (Poisson weights: Chamandy et al. 2012,
+        https://research.google/pubs/pub43157), or the one that agrees with the test where that is wider: a bootstrap
+        of zero words knows no spread. The p-value is the larger of two for the number of words beside the group: one
+        with the spread between units, one as if words were independent (Poisson)."""
         from scipy.sparse import csr_matrix
         from scipy.stats import norm
 
@@ -148,23 +157,19 @@ class Counts:
                 expected = float(mine[0] * everywhere[1 + which] / everywhere[0])
                 told = Association(self.language, name, short, int(size[number]), int(mine[1 + which]), expected)
                 if expected < FEWEST_EXPECTED:
-                    yield _with(told, why=f"{expected:.1f} of the attribute's words expected, fewer than 5")
+                    yield replace(told, why=f"{expected:.1f} of the attribute's words expected, fewer than 5")
                     continue
-                sample = resampled[place, which]
-                spread = float(sample.std(ddof=1))
                 value = float(observed[place, which])
-                low, high = np.percentile(sample, [2.5, 97.5])
-                p_value = float(2 * norm.sf(abs(value) / spread)) if spread > 0 else 1.0
-                yield _with(
-                    told, pmi=value, low=min(float(low), value), high=max(float(high), value), p_value=p_value,
+                rate = everywhere[1 + which] / everywhere[0]
+                surplus_U = (near[place * width + 1 + which] - rate * near[place * width]).toarray().ravel()
+                independent = float(2 * norm.sf(abs(mine[1 + which] - expected) / math.sqrt(expected)))
+                p_value = max(independent, clustered_p_value(surplus_U))
+                reach = abs(value) * 1.96 / max(float(norm.isf(min(p_value, 1 - 1e-9) / 2)), 1e-6)
+                low, high = np.percentile(resampled[place, which], [2.5, 97.5])
+                yield replace(
+                    told, pmi=value, low=min(float(low), value - reach), high=max(float(high), value + reach), p_value=p_value,
                     units="sites" if of_site else "documents",
                 )  # fmt: skip
-
-
-def _with(association: Association, **changes: Any) -> Association:
-    from dataclasses import replace
-
-    return replace(association, **changes)
 
 
 def _pmi(near: Array, overall: Array) -> Array:
@@ -208,7 +213,7 @@ def associate(
         counts[language].add(row["text"], site, window)
     found = [each for several in counts.values() for each in several.score(min_group, draws, seed)]
     adjusted = holm([each.p_value for each in found])
-    return [_with(each, p_adjusted=float(p)) for each, p in zip(found, adjusted, strict=True)], without
+    return [replace(each, p_adjusted=float(p)) for each, p in zip(found, adjusted, strict=True)], without
 
 
 def audit_associations(arguments: argparse.Namespace) -> None:
@@ -241,7 +246,7 @@ def audit_associations(arguments: argparse.Namespace) -> None:
                 n=each.documents,
                 ci_low=each.low,
                 ci_high=each.high,
-                ci_method=f"bootstrap percentile over {each.units}" if scored else None,
+                ci_method=f"bootstrap over {each.units}, or test-based" if scored else None,
                 p_value=each.p_value,
                 p_adjusted=each.p_adjusted,
                 why=each.why or f"{each.near} of {each.expected:.1f} expected",

@@ -69,8 +69,8 @@ def audit_representation(arguments: argparse.Namespace) -> None:
     _show(arguments, subject, facts, shares, pairs, [row for row in words if row["beside it"]])
     if arguments.format == "table":
         print(
-            '\nnext: python -m curation.catalog sql "SELECT metric, language, group_name, value, ci_low, ci_high, n FROM '
-            f"finding WHERE run_id = '{run_id}'\" --workspace {arguments.workspace}"
+            '\nnext: python -m curation.catalog sql "SELECT metric, language, group_name, value, ci_low, ci_high, n '
+            f"FROM finding WHERE run_id = '{run_id}'\" --workspace {arguments.workspace}"
         )
 
 
@@ -80,8 +80,8 @@ def listed(facts: Facts) -> list[int]:
 
 
 def shares_of(facts: Facts, min_group: int) -> Iterator[dict[str, Any]]:
-    """For each language, group and side (all, kept, removed): documents, mentions, and the share of the side's documents
-    with its interval; sites with several documents count as the spread between them is worth."""
+    """For each language, group and side (all, kept, removed): documents, mentions, and the share of the side's
+    documents with its interval; sites with several documents count as the spread between them is worth."""
     site_N = np.where(facts.domain_N < 0, len(facts.domains) + np.arange(len(facts)), facts.domain_N)
     for number in listed(facts):
         for side in SIDES:
@@ -108,8 +108,8 @@ def shares_of(facts: Facts, min_group: int) -> Iterator[dict[str, Any]]:
 
 
 def lifts(facts: Facts, language: int, min_group: int) -> list[dict[str, Any]]:
-    """Pairs of groups by the documents that mention both, with the lift: how many times as many as if the one had nothing
-    to do with the other. The interval takes sites with both as Poisson (log-normal; the first term of the delta
+    """Pairs of groups by the documents that mention both, with the lift: how many times as many as if the one had
+    nothing to do with the other. The interval takes sites with both as Poisson (log-normal; the first term of the delta
     method, which is the largest), so that one site with many pages says little."""
     here_N = facts.language_N == language
     names = [name for name in _groups(facts) if int(here_N[facts.mentions[name]].sum()) >= min_group]
