@@ -167,8 +167,8 @@ class Counts:
                 reach = abs(value) * 1.96 / max(float(norm.isf(min(p_value, 1 - 1e-9) / 2)), 1e-6)
                 low, high = np.percentile(resampled[place, which], [2.5, 97.5])
                 yield replace(
-                    told, pmi=value, low=min(float(low), value - reach), high=max(float(high), value + reach), p_value=p_value,
-                    units="sites" if of_site else "documents",
+                    told, pmi=value, low=min(float(low), value - reach), high=max(float(high), value + reach),
+                    p_value=p_value, units="sites" if of_site else "documents",
                 )  # fmt: skip
 
 

@@ -15,12 +15,14 @@ from audit.matching import Matcher
 from audit.terms import dialect_terms, identity_terms
 from curation.progress import Progress
 from curation.records import Workspace
-from curation.words import word_hash
+from curation.words import Words, word_hash
 
 Array = np.ndarray[Any, Any]
 
-MEASURES = ("characters", "words", "gopher_quality.words", "c4.sentences")
-"""Lengths of a text: characters, words between white space, and what filters have recorded (-1: not recorded)."""
+RECORDED = ("gopher_quality.words", "c4.sentences")
+MEASURES = ("characters", "words", "words and marks", "words without marks", *RECORDED)
+"""Lengths of a text: characters, words between white space, words as filters split them (``curation.words``), and what
+filters have recorded (-1: not recorded)."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Finder:
 
 def gather(workspace: Workspace, subject: Subject, finder: Finder, progress: Progress) -> Facts:
     """Read all documents of a run once."""
-    rows = read_documents(workspace, subject, ["duplicate_of", *MEASURES[2:]], progress, "documents")
+    rows = read_documents(workspace, subject, ["duplicate_of", *RECORDED], progress, "documents")
     return facts_of(rows, finder, list(subject.filters))
 
 
@@ -115,7 +117,10 @@ def facts_of(rows: Iterable[dict[str, Any]], finder: Finder, filters: Sequence[s
             codes["outcome"].append(outcomes[key])
         lengths["characters"].append(len(text))
         lengths["words"].append(len(text.split()))
-        for name in MEASURES[2:]:
+        symbol_W = Words(text, language).symbol_W
+        lengths["words and marks"].append(len(symbol_W))
+        lengths["words without marks"].append(len(symbol_W) - int(symbol_W.sum()))
+        for name in RECORDED:
             scores, _, score = name.partition(".")
             found = (row.get(scores) or {}).get(score)
             lengths[name].append(-1 if found is None else found)

@@ -5,9 +5,10 @@ quarter of its length, since texts of 168 and 172 words are of one length for wh
 exact: where short texts go and long ones stay, removal as a function of length is fitted as one that only falls
 (isotonic regression; Barlow et al. 1972), and where that explains more than chance would, its steps divide the
 documents at the very lengths where removal changes. A filter that removes everything under N words then leaves strata
-in which all or none were removed, and nothing to blame a group for. The same is done for removal that only rises,
-where lengths differ enough to tell long texts from texts with one more sentence, or where the filter is known to act on
-length.
+in which all or none were removed, and nothing to blame a group for. The same is done for removal that only rises.
+Either must be about lengths that differ: where the texts that go are about as long as those that stay (medians within a
+quarter), and the filter is not known to act on length, texts that a mention makes a few words longer, or shorter, would
+else pass for a filter on length.
 
 Strata depend on lengths and removals, and on who is mentioned not at all: under the hypothesis that removal has to do
 with length alone, mentions are as likely in removed documents of a stratum as in others, however it was chosen.
@@ -23,10 +24,7 @@ Array = np.ndarray[Any, Any]
 
 BANDS = 10
 WIDEST_ALIKE = 1.25
-"""Lengths that differ by less are alike unless removal itself tells them apart."""
-SPREAD = 1.5
-"""The 95th percentile of lengths over the 5th above which lengths differ enough for removal that rises with length."""
-
+"""Lengths that differ by less are alike, unless removal itself tells them apart."""
 ACTS_ON_LENGTH = {
     ("gopher_quality", "too_few_words"): "gopher_quality.words",
     ("gopher_quality", "too_many_words"): "gopher_quality.words",
@@ -64,7 +62,7 @@ def match_length(removed_N: Array, lengths: Mapping[str, Array], step: str, reas
     chosen, steps_N, gain = "words", None, 0.0
     for name, values in usable.items():
         for falling in (True, False):
-            if not (falling or name == known or _spread(values) >= SPREAD):
+            if name != known and not _differ(removed_N, values, falling):
                 continue
             found_N, found = _steps(removed_N, values, falling)
             if found > gain:
@@ -79,9 +77,13 @@ def match_length(removed_N: Array, lengths: Mapping[str, Array], step: str, reas
     return Strata(strata_N, chosen, steps_N is not None, bool(decisive))
 
 
-def _spread(values_N: Array) -> float:
-    low, high = np.percentile(values_N, [5, 95])
-    return float(high / max(low, 1))
+def _differ(removed_N: Array, values_N: Array, falling: bool) -> bool:
+    """Whether what was removed is shorter (``falling``) or longer than what was not, by more than is alike."""
+    if not removed_N.any() or removed_N.all():
+        return False
+    gone, stayed = float(np.median(values_N[removed_N])), float(np.median(values_N[~removed_N]))
+    short, long = (gone, stayed) if falling else (stayed, gone)
+    return long >= WIDEST_ALIKE * max(short, 1)
 
 
 def _bands(values_N: Array) -> Array:
