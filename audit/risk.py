@@ -25,10 +25,11 @@ class Layout:
     Args:
         removed_N: bool.
         strata_N: documents are compared inside a stratum only; any integers.
-        units_N: documents of one unit depend on one another; any integers.
+        several_units_N: ways in which documents depend on one another (sites, copies): documents of one unit do; any
+            integers.
     """
 
-    def __init__(self, removed_N: Array, strata_N: Array, units_N: Array) -> None:
+    def __init__(self, removed_N: Array, strata_N: Array, *several_units_N: Array) -> None:
         _, strata_N = np.unique(strata_N, return_inverse=True)
         size_S = np.bincount(strata_N)
         removed_S = np.bincount(strata_N, weights=removed_N)
@@ -36,7 +37,6 @@ class Layout:
         """Documents of strata where some are removed and some are not: the others say nothing."""
         self._position_N = np.cumsum(self.telling_N) - 1
         _, self._strata_N = np.unique(strata_N[self.telling_N], return_inverse=True)
-        _, self._units_N = np.unique(units_N[self.telling_N], return_inverse=True)
         self._removed_N = removed_N[self.telling_N].astype(np.float64)
         count = len(self._removed_N)
         self._size_S = np.bincount(self._strata_N).astype(np.float64)
@@ -44,16 +44,16 @@ class Layout:
         self._surplus_N = (
             self._removed_N - (self._removed_S / self._size_S)[self._strata_N] if count else self._removed_N
         )
-        self.units = int(self._units_N.max()) + 1 if count else 0
-        self.repeated = self.units < count
-        """Whether any unit has several documents."""
+        units = [np.unique(units_N[self.telling_N], return_inverse=True)[1] for units_N in several_units_N]
+        self._repeated = [units_N for units_N in units if count and units_N.max() + 1 < count]
+        """Units of which any has several documents."""
 
     def compare(self, exposed_E: Array) -> tuple[Strata, float]:
         """Exposed documents (indexes) beside the others: counts inside strata, and the two-sided p-value that the
         one has nothing to do with the other; NaN where no stratum tells.
 
-        The p-value is the larger of two. The exact one conditions on all margins (Fisher's test over strata; Mehta,
-        Patel, Gray 1985, https://doi.org/10.2307/2288562) and holds for rare events, but takes documents as
+        The p-value is the largest of two or more. The exact one conditions on all margins (Fisher's test over strata;
+        Mehta, Patel, Gray 1985, https://doi.org/10.2307/2288562) and holds for rare events, but takes documents as
         independent. The other sums the same score over units and takes their spread from the units themselves (Liang
         and Zeger 1986, https://doi.org/10.1093/biomet/73.1.13), with as many degrees of freedom as there are units
         that carry the sum (as effective sample sizes: Kish 1965; Carter, Schnepel, Steigerwald 2017,
@@ -67,14 +67,14 @@ class Layout:
         if not ((exposed_S > 0) & (exposed_S < self._size_S)).any():
             return strata, math.nan
         p_value = exact_test(strata)
-        if self.repeated:
-            p_value = max(p_value, self._clustered(here, exposed_S))
-        return strata, p_value
+        clustered = (self._clustered(here, exposed_S, units_N) for units_N in self._repeated)
+        return strata, max([p_value, *clustered])
 
-    def _clustered(self, here: Array, exposed_S: Array) -> float:
+    def _clustered(self, here: Array, exposed_S: Array, units_N: Array) -> float:
         expected_N = (exposed_S / self._size_S)[self._strata_N] * self._surplus_N
-        score_U = np.bincount(self._units_N[here], weights=self._surplus_N[here], minlength=self.units)
-        score_U = score_U - np.bincount(self._units_N, weights=expected_N, minlength=self.units)
+        units = int(units_N.max()) + 1
+        score_U = np.bincount(units_N[here], weights=self._surplus_N[here], minlength=units)
+        score_U = score_U - np.bincount(units_N, weights=expected_N, minlength=units)
         return clustered_p_value(score_U)
 
 
@@ -156,10 +156,11 @@ class Comparison:
     """All comparisons of one outcome (removed at a step, for a reason) among some documents.
 
     Two questions are asked where sites have several documents. *Between* documents of all sites, units are sites:
-    finds what happens to many sites alike, and is not impressed by one. *Within* sites, documents are compared with
-    others of their own site, and units are documents (copies of one another count once): finds what happens on few
-    sites, and does not see what happens to whole ones. Either may answer; the smaller p-value counts, doubled
-    (Bonferroni). Where no site has two documents, or there is one site only, one question is left.
+    finds what happens to many sites alike, and is not impressed by one, nor by many copies of one text. *Within*
+    sites, documents are compared with others of their own site, and units are documents (copies of one another count
+    once): finds what happens on few sites, and does not see what happens to whole ones. Either may answer; the smaller
+    p-value counts, doubled (Bonferroni). Where no site has two documents, or there is one site only, one question is
+    left.
     """
 
     def __init__(self, removed_N: Array, strata_N: Array, domain_N: Array, unit_N: Array) -> None:
@@ -175,7 +176,7 @@ class Comparison:
         self.layouts: list[tuple[str, Layout]] = []
         sites = len(np.unique(site_N))
         if sites > 1 or count < 2:
-            self.layouts.append(("between sites", Layout(removed_N, strata_N, site_N)))
+            self.layouts.append(("between sites", Layout(removed_N, strata_N, site_N, unit_N)))
         if sites < count:
             _, strata_N = np.unique(strata_N, return_inverse=True)
             both_N = (domain_N.astype(np.int64) + 1) * (int(strata_N.max(initial=0)) + 1) + strata_N
