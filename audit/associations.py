@@ -295,5 +295,4 @@ def _show(arguments: argparse.Namespace, found: Sequence[Association], without: 
     hidden = sum(1 for each in found if each.why)
     if hidden:
         print(f"{hidden:,} are hidden: too few documents or words (--all lists them)")
-    for language, count in without.items():
-        print(f"{language}: no lists of terms, so {count:,} documents are not looked at")
+    show.unlisted(without)

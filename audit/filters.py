@@ -74,7 +74,7 @@ def audit_filters(arguments: argparse.Namespace) -> None:
         for gap in gaps(rows):
             _record_gap(findings, gap)
         for language, count in _unlisted(facts):
-            why = f"no list of identity terms for {language} (audit/terms/{language[:3]}.csv): {count:,} documents"
+            why = f"no list of identity terms for {language} in audit/terms: {count:,} documents"
             findings.add("removal_ratio", language=language, n=count, why=why)
         findings.write(workspace)
     flagged = _worst_first([row for row in rows if row.p_adjusted < options.alpha])
@@ -208,8 +208,7 @@ def _print(
         print(f"{by_length:,} comparisons have no answer: length alone decides, or nothing is alike (--all lists them)")
     if hidden:
         print(f"{hidden:,} comparisons are hidden: fewer than {options.min_group} documents on a side (--min-group)")
-    for language, count in _unlisted(facts):
-        print(f"{language}: no list of identity terms, so groups are not audited in {count:,} documents")
+    show.unlisted(dict(_unlisted(facts)))
     if "dialect" in options.by:
         print(CAVEAT)
     worst = [gap for gap in gaps(rows) if gap.worst.p_adjusted < options.alpha or arguments.all]

@@ -217,9 +217,8 @@ def _show(
     hidden = sum(1 for row in shares if row["share"] is None and row["side"] == "all")
     if hidden:
         print(f"{hidden} groups are hidden: fewer than {arguments.min_group} documents (--min-group)")
-    for language in facts.languages:
-        if not identity_terms(language):
-            print(f"{language}: no list of identity terms, so mentions are not counted")
+    counts = zip(facts.languages, np.bincount(facts.language_N, minlength=len(facts.languages)).tolist(), strict=True)
+    show.unlisted({language: count for language, count in counts if not identity_terms(language)})
     if pairs:
         print("\ngroups mentioned together, by lift")
         show.table(

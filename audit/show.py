@@ -31,6 +31,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def unlisted(documents: Mapping[str, int]) -> None:
+    """Say for which languages groups cannot be looked for (language -> documents)."""
+    if documents:
+        listed = ", ".join(f"{language} {count:,}" for language, count in sorted(documents.items()))
+        print(f"not applied, for want of a list of terms (audit/terms): groups in {printable(listed)} documents")
+
+
 def percent(share: float) -> str:
     """``12.3 %``."""
     return "-" if math.isnan(share) else f"{100 * share:.1f} %"
