@@ -14,10 +14,10 @@ from curation.statistics import Strata, detectable_difference, risk_ratio, wilso
 
 Array = np.ndarray[Any, Any]
 
-_EXACT_UP_TO = 30.0
-"""Variance of the count above which three moments describe it: a p-value of 1e-6 is then right within a factor of 2."""
+_EXACT_UP_TO = 60.0
+"""Variance of the count above which three moments describe it: a p-value of 1e-7 is then right within a factor of 2."""
 _CIRCLE = 512
-"""Places of the discrete Fourier transform: 90 standard deviations of what is summed by it."""
+"""Places of the discrete Fourier transform: 66 standard deviations of what is summed by it."""
 _LEAST_P = 1e-14
 """What rounding lets be told from 0."""
 
