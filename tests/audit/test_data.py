@@ -82,16 +82,10 @@ def test_a_filter_against_a_group_is_found_by_name_and_language(
     assert all(each["why"] for each in found if each["status"] == "not_scored")
     assert all((each["value"] is None) == (each["status"] != "scored") for each in found)
     check(planted[0] / "w")
-
-
-def test_the_table_names_the_group_and_the_next_command(
-    planted: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = refilter(planted, '{planted: {pattern: "gitan"}}')
     audit("filters", run, "--workspace", planted[0] / "w")
     out = capsys.readouterr().out
-    assert "ethnicity:roma" in out
-    assert "[gitana]" in out
+    assert min(expected)[0] in out
+    assert f"[{pattern}" in out.lower()
     assert "next: python -m curation.catalog sql" in out
     assert "dialect markers point at texts" in out
 
@@ -99,10 +93,11 @@ def test_the_table_names_the_group_and_the_next_command(
 def test_a_random_filter_blames_nobody(
     planted: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for seed in (1, 2):
-        run = refilter(planted, f"{{planted: {{random_share: 0.2, seed: {seed}}}}}")
-        audit("filters", run, "--workspace", planted[0] / "w", "--format", "json")
-        assert lines(capsys) == []
+    run = refilter(planted, "{planted: {random_share: 0.2, seed: 1}}")
+    audit("filters", run, "--workspace", planted[0] / "w", "--format", "json")
+    assert lines(capsys) == []
+    audit("filters", run, "--workspace", planted[0] / "w")
+    assert "no group is removed more or less than chance would have it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
