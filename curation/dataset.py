@@ -14,6 +14,8 @@ from curation.tombstones import KINDS, validate
 if TYPE_CHECKING:
     import duckdb
 
+    from curation.tombstones import Tombstones
+
 EPILOG = """\
 examples:
   python -m curation.dataset create news --run RUN --workspace W
@@ -172,21 +174,40 @@ def stored(
         paths: as in ``Shard.path``.
         takedowns: ``what`` and ``value`` of every tombstone.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     from curation.tombstones import Tombstones
 
     tombstones = Tombstones.of(takedowns)
     for path in paths:
-        with pq.ParquetFile(workspace.open_shard(path), pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=batch_size):
-                if tombstones.rules:
-                    keys = batch.select(["id", "url", "domain"]).to_pylist()
-                    keep = [not tombstones.hides(row["id"], row["url"], row["domain"]) for row in keys]
-                    batch = batch.filter(pa.array(keep, pa.bool_()))
-                if batch.num_rows:
-                    yield batch
+        yield from shard_documents(workspace, path, tombstones, batch_size)
+
+
+def shard_documents(
+    workspace: Workspace,
+    path: str,
+    tombstones: "Tombstones",
+    batch_size: int = 256,
+    columns: Sequence[str] | None = None,
+) -> Iterator[Any]:
+    """Arrow record batches of a shard's documents, without what is taken down.
+
+    Args:
+        columns: only these (a score is ``filter.score``), ``id``, ``url`` and ``domain`` among them; those that the
+            shard has not are left out. None: all.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(workspace.open_shard(path), pre_buffer=False) as file:
+        if columns is not None:
+            present = {file.schema.column(i).path for i in range(len(file.schema))}
+            columns = [name for name in columns if name in present]
+        for batch in file.iter_batches(batch_size=batch_size, columns=columns):
+            if tombstones.rules:
+                keys = batch.select(["id", "url", "domain"]).to_pylist()
+                keep = [not tombstones.hides(row["id"], row["url"], row["domain"]) for row in keys]
+                batch = batch.filter(pa.array(keep, pa.bool_()))
+            if batch.num_rows:
+                yield batch
 
 
 def takedown(workspace: Workspace, what: str, value: str, why: str) -> tuple[str, int]:

@@ -274,11 +274,65 @@ class ShardRemoval(Record):
     removed_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeMetric(Record):
+    """What a figure of a probe means."""
+
+    kind: ClassVar[str] = "probe_metric"
+    probe_id: str
+    version: str
+    metric: str
+    ideal: float | None = None
+    """The value without bias (1 for a ratio, .5 for a preference); null where there is none."""
+    unit: str
+    probe_kind: str
+    """``bias``, ``misuse``, ``quality`` or ``data``; the column ``kind`` of the catalog."""
+    source: str
+    """Where the method is published."""
+    license: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Record):
+    """A figure that an audit found, with what is known of its uncertainty."""
+
+    kind: ClassVar[str] = "finding"
+    finding_id: str
+    run_id: str
+    """The audit."""
+    subject_kind: str
+    """What was audited: ``run``, ``dataset`` or ``checkpoint``."""
+    subject_id: str
+    baseline_id: str | None = None
+    """What it was compared with, of the same kind as the subject."""
+    probe_id: str
+    version: str
+    metric: str
+    language: str | None = None
+    """``eng_Latn``; null: all languages."""
+    group_name: str | None = None
+    value: float | None = None
+    """Null where it was not scored; never 0 instead."""
+    ci_low: float | None = None
+    ci_high: float | None = None
+    ci_method: str | None = None
+    n: int | None = None
+    mde: float | None = None
+    """What this sample would have found, in the unit of the value (power .8)."""
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    scorer: str | None = None
+    status: str
+    """``scored``, ``not_scored`` or ``not_run``."""
+    why: str | None = None
+
+
 RECORD_TYPES: dict[str, type[Record]] = {
     cls.kind: cls
     for cls in (
         *(Run, Attempt, RunEnd, RawFile, Shard, ShardSource, FilterCount, Quarantine, Contamination),
         *(Dataset, DatasetShard, RunDataset, Tombstone, TombstoneHit, ShardRemoval),
+        *(ProbeMetric, Finding),
     )
 }
 

@@ -58,6 +58,12 @@ _QUESTIONS: dict[str, tuple[str, str]] = {
             GROUP BY ALL HAVING f.quarantined <> count(q.raw_file_id)""",
         "run {run_id}: {uri}: {quarantined} quarantined, but {rows} entries",
     ),
+    "subjects of findings": (
+        """SELECT DISTINCT run_id, subject_kind, subject_id FROM c.finding WHERE CASE subject_kind
+             WHEN 'run' THEN subject_id NOT IN (SELECT run_id FROM c.run)
+             WHEN 'dataset' THEN subject_id NOT IN (SELECT dataset_id FROM c.dataset) ELSE false END""",
+        "run {run_id}: findings about {subject_kind} {subject_id}, which is not on record",
+    ),
 }
 
 # (table, column, table and column that it must be found in)
@@ -84,6 +90,8 @@ _REFERENCES = (
     ("tombstone_hit", "tombstone_id", "tombstone", "tombstone_id"),
     ("tombstone_hit", "shard_id", "shard", "shard_id"),
     ("shard_removal", "shard_id", "shard", "shard_id"),
+    ("finding", "run_id", "run", "run_id"),
+    ("finding", "probe_id", "probe_metric", "probe_id"),
 )
 
 

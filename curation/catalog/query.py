@@ -56,6 +56,8 @@ CREATE VIEW run AS
         coalesce(a.attempt, 0) AS attempts, r.created_at AS started_at, l.heartbeat_at, a.finished_at,
         a.exit_code, a.why
     FROM c.run r LEFT JOIN _newest_attempt a USING (run_id) LEFT JOIN _liveness l USING (run_id);
+CREATE VIEW probe_metric AS
+    SELECT probe_id, version, metric, ideal, unit, probe_kind AS kind, source, license FROM c.probe_metric;
 """
 
 
@@ -87,7 +89,7 @@ def open_catalog(
         _create_record_views(workspace, connection)
         _create_liveness(workspace, connection)
         for kind in RECORD_TYPES:
-            if kind not in ("run", "shard"):
+            if kind not in ("run", "shard", "probe_metric"):
                 connection.execute(f'CREATE VIEW "{kind}" AS SELECT * FROM c."{kind}"')
         connection.execute(_VIEWS)
         if documents:

@@ -20,7 +20,7 @@ from curation.records import RECORD_TYPES, RecordFile, Workspace, columns, read_
 if TYPE_CHECKING:
     import duckdb
 
-CATALOG_SCHEMA = 2
+CATALOG_SCHEMA = 3
 """Raised with any change to the tables: a catalog of another version is rebuilt from the records."""
 
 MOST_FRESH = 200
