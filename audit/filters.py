@@ -203,9 +203,12 @@ def _print(
         print(f"... and {len(flagged) - len(shown):,} more; --limit 0 or --all shows them")
     by_length = sum(1 for row in rows if row.risk is not None and not row.scored)
     hidden = sum(1 for row in rows if row.risk is None)
+    of_few_sites = sum(1 for row in rows if row.scored and row.why and not row.p_adjusted < options.alpha)
     print()
     if by_length:
         print(f"{by_length:,} comparisons have no answer: length alone decides, or nothing is alike (--all lists them)")
+    if of_few_sites:
+        print(f"{of_few_sites:,} comparisons differ widely, but on few sites, which may be why (--all lists them)")
     if hidden:
         print(f"{hidden:,} comparisons are hidden: fewer than {options.min_group} documents on a side (--min-group)")
     show.unlisted(dict(_unlisted(facts)))
@@ -243,7 +246,7 @@ def _cells(row: Row) -> dict[str, Any]:
         "ratio": show.ratio(risk.ratio),
         "95 % interval": f"{show.ratio(risk.low)} to {show.ratio(risk.high)}",
         "p adjusted": show.p(row.p_adjusted),
-        "": _direction(row),
+        "": _direction(row) + (f"; {row.why}" if row.why else ""),
     }
 
 

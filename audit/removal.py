@@ -19,6 +19,8 @@ FACTORS = ("group", "dialect", "language", "domain", "length")
 MOST_DOMAINS = 500
 """Domains compared, the largest first: smaller ones have too few documents each to tell."""
 LENGTH_BANDS = 5
+_STRIKING = 1e-4
+"""A p-value, not corrected, below which it is said that sites alone stand in the way of a finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,8 @@ class _Outcome:
             why = "nothing alike to compare with: length, site or another reason of the step leaves no two fates"
             if measure:
                 why = f"length alone decides ({measure}): no two documents of like length had different fates"
+        elif risk.p_independent < _STRIKING <= risk.p_value:
+            why = f"few sites: p would be {risk.p_independent:.1g} if documents of one site were independent"
         return replace(row, risk=risk, why=why)
 
     def _exposed(self, name: str, here: Array) -> Array:

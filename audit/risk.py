@@ -51,9 +51,10 @@ class Layout:
         self._repeated = [units_N for units_N in units if count and units_N.max() + 1 < count]
         """Units of which any has several documents."""
 
-    def compare(self, exposed_E: Array) -> tuple[Strata, float]:
+    def compare(self, exposed_E: Array) -> tuple[Strata, float, float]:
         """Exposed documents (indexes) beside the others: counts inside strata, and the two-sided p-value that the
-        one has nothing to do with the other; NaN where no stratum tells.
+        one has nothing to do with the other, NaN where no stratum tells; and what it would be if all documents were
+        independent.
 
         The p-value is the largest of two or more. The exact one conditions on all margins (Fisher's test over strata;
         Mehta, Patel, Gray 1985, https://doi.org/10.2307/2288562) and holds for rare events, but takes documents as
@@ -68,10 +69,10 @@ class Layout:
         events_S = np.bincount(self._strata_N[here], weights=self._removed_N[here], minlength=S)
         strata = Strata(events_S, exposed_S, self._removed_S - events_S, self._size_S - exposed_S)
         if not ((exposed_S > 0) & (exposed_S < self._size_S)).any():
-            return strata, math.nan
+            return strata, math.nan, math.nan
         p_value = exact_test(strata)
         clustered = (self._clustered(here, exposed_S, units_N) for units_N in self._repeated)
-        return strata, max([p_value, *clustered])
+        return strata, max([p_value, *clustered]), p_value
 
     def _clustered(self, here: Array, exposed_S: Array, units_N: Array) -> float:
         expected_N = (exposed_S / self._size_S)[self._strata_N] * self._surplus_N
@@ -186,6 +187,8 @@ class Risk:
     method: str
     p_value: float
     """NaN: no document is like one of the group and had another fate."""
+    p_independent: float
+    """The smallest p-value if documents of one site were independent, which they are not."""
     mde: float
     """Least ratio above 1 that so many documents would have shown."""
 
@@ -231,8 +234,11 @@ class Comparison:
         telling = [each for each in tried if not math.isnan(each[2])]
         if not telling:
             nan = math.nan
-            return Risk(n, others, removed, others_removed, rate, low, high, others_rate, nan, nan, nan, "", nan, nan)
-        name, strata, p_value = min(telling, key=lambda each: each[2])
+            return Risk(
+                n, others, removed, others_removed, rate, low, high, others_rate, nan, nan, nan, "", nan, nan, nan
+            )
+        independent = min(each[3] for each in telling)
+        name, strata, p_value, _ = min(telling, key=lambda each: each[2])
         p_value = min(1.0, p_value * len(telling))
         found = risk_ratio(strata).estimate
         ratio_low, ratio_high = _wider(found.value, found.low, found.high, p_value)
@@ -244,7 +250,7 @@ class Comparison:
             n, others, removed, others_removed, rate, low, high, others_rate,
             found.value, ratio_low, ratio_high,
             f"Mantel-Haenszel {name}, matched on language and length; test-based interval",
-            p_value, (base + difference) / base,
+            p_value, independent, (base + difference) / base,
         )  # fmt: skip
 
 

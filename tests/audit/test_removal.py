@@ -168,6 +168,7 @@ def test_one_large_site_that_is_dropped_is_named_as_a_site_and_blames_no_group()
     rows = audit(everything, lambda text: "block_list" if text in dropped else None, domain=domain)
     assert flagged(rows, "domain") == {"mosque-news.example"}
     assert not flagged(rows)
+    assert "religion:muslim" in {row.name for row in rows if row.scored and "few sites" in str(row.why)}
 
 
 def test_many_sites_of_one_group_that_are_dropped_blame_the_group() -> None:

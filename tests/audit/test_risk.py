@@ -133,8 +133,9 @@ def test_power_is_not_given_away() -> None:
 def test_one_large_site_says_no_more_than_one_document() -> None:
     removed_N = np.arange(1000) < 400
     layout = Layout(removed_N, np.zeros(1000, dtype=int), np.where(removed_N, -1, np.arange(1000)))
-    _, p = layout.compare(np.arange(0, 400, 2))
+    _, p, independent = layout.compare(np.arange(0, 400, 2))
     assert p > 0.2
+    assert independent < 1e-9
 
 
 def test_intervals_of_rates_widen_with_sites_that_agree() -> None:
