@@ -7,12 +7,12 @@ from typing import Any
 from curation.catalog import open_catalog, rows
 from curation.catalog.query import run_config
 from curation.dataset import find, members, shard_documents
-from curation.dedup.decisions import STEP as DEDUP_STEP
 from curation.errors import UserError
 from curation.progress import Progress
 from curation.records import Workspace
 from curation.summary import STEP_ORDER
 from curation.tombstones import Tombstones
+from curation.verdicts import LATE_STEPS
 
 BATCH_DOCUMENTS = 512
 
@@ -119,7 +119,7 @@ def read_documents(
 
 
 def step_order(filters: Sequence[str], present: Sequence[str]) -> list[str]:
-    """Steps that can be audited in the order in which they act: language, filters as configured, deduplication, and
-    then what came later (as named, where a step is not known here)."""
-    known = ["language", *filters, DEDUP_STEP]
+    """Steps that can be audited in the order in which they act: language, filters as configured, personal data, then
+    what was decided when all documents were known (and whatever is not known here, by name)."""
+    known = list(dict.fromkeys(["language", *filters, "pii", *LATE_STEPS]))
     return known + sorted(set(present) - set(known))

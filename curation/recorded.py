@@ -17,9 +17,6 @@ from curation.processes import this_process
 from curation.provenance import code_version, package_versions
 from curation.records import Run, RunEnd, Workspace, new_ulid, now
 
-HEARTBEAT_SECONDS = 5.0
-
-
 @contextlib.contextmanager
 def recorded_run(
     workspace: Workspace,
@@ -53,20 +50,22 @@ def recorded_run(
         seed=seed,
         created_at=now(),
     )
+    workspace.prepare()
     workspace.write([run, this_process(run.run_id, 1)], name=run.run_id)
-    beat = workspace.heartbeat_path(run.run_id)
-    beat.parent.mkdir(parents=True, exist_ok=True)
-    beat.touch()
+    workspace.run_folder(run.run_id).mkdir(parents=True, exist_ok=True)
+    workspace.beat(run.run_id)
     stopped = threading.Event()
 
     def keep_beating() -> None:
-        while not stopped.wait(HEARTBEAT_SECONDS):
+        while not stopped.wait(workspace.beat_seconds):
             with contextlib.suppress(OSError):  # a full disk must not end the run from here
-                beat.touch()
+                workspace.beat(run.run_id)
 
     def end(status: str, code: int, why: str | None) -> None:
         ended = RunEnd(run_id=run.run_id, attempt=1, status=status, exit_code=code, why=why, finished_at=now())
         workspace.write([ended], name=run.run_id)
+        with contextlib.suppress(OSError):  # the end is on record, which is what counts
+            workspace.end_beat(run.run_id)
 
     threading.Thread(target=keep_beating, daemon=True, name="heartbeat").start()
     try:
