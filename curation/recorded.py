@@ -17,6 +17,7 @@ from curation.processes import this_process
 from curation.provenance import code_version, package_versions
 from curation.records import Run, RunEnd, Workspace, new_ulid, now
 
+
 @contextlib.contextmanager
 def recorded_run(
     workspace: Workspace,
