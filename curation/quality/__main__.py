@@ -106,7 +106,22 @@ def _collect(options: argparse.Namespace, folder: Path) -> tuple[Any, dict[str, 
     return collection, sources
 
 
-def _left_out(selection: Any, sources: dict[str, Any], known: str = "") -> str:
+_MOST_LANGUAGES = 5
+
+
+def _warn(report: Any) -> None:
+    """Say on stderr what the figures cannot."""
+    if min(report.positives, report.negatives) < 100:
+        print("few texts were looked at: the intervals say how little these figures mean", file=sys.stderr)
+    if report.auc.high < 0.5:
+        print(
+            "negative texts score above positive ones: either the label is the wrong one, or texts of the two sides "
+            "are near-copies of one another (the same pages, say), so that the model has met them on the other side",
+            file=sys.stderr,
+        )
+
+
+def _left_out(selection: Any, sources: dict[str, Any]) -> str:
     """A line on what gave no text to learn from or look at; empty where all did."""
     unread = sum(sum(source["left_out"].values()) for side in sources.values() for source in side)
     facts = selection.facts()["left_out"]
@@ -117,10 +132,12 @@ def _left_out(selection: Any, sources: dict[str, Any], known: str = "") -> str:
         (facts["on_both_sides"], "texts on both sides"),
     ]
     parts = [f"{count:,} {what}" for count, what in told if count]
+    languages = sorted(facts["languages"].items(), key=lambda each: (-sum(each[1].values()), each[0]))
     parts += [
-        f"{name} ({n['positive']:,} positive, {n['negative']:,} negative{known})"
-        for name, n in facts["languages"].items()
+        f"{name} ({n['positive']:,} positive, {n['negative']:,} negative)" for name, n in languages[:_MOST_LANGUAGES]
     ]
+    if more := languages[_MOST_LANGUAGES:]:
+        parts.append(f"{sum(sum(n.values()) for _, n in more):,} texts in {len(more)} more languages")
     return f"left out: {', '.join(parts)}\n" if parts else ""
 
 
@@ -162,12 +179,13 @@ def _train(options: argparse.Namespace) -> None:
         save_card(target, card)
     finally:
         aside.unlink(missing_ok=True)
+    _warn(report)
     where = f"--workspace {options.workspace} --filters '{{quality: {{model: {options.to}, min_score: 0.5}}}}'"
     next_command = f"python -m curation.run INPUT {where}"
     if options.json:
         print(json.dumps({"model": options.to, "card": str(card_path(target)), **card.report, "next": next_command}))
         return
-    learned, looked_at = training["learned"], training["held_out"]
+    learned = training["learned"]
     balance = "balanced" if training["balanced"] else "not balanced: scores and calibration are for this mixture"
     print(
         f"learned from {learned['positive']:,} positive and {learned['negative']:,} negative texts ({balance}) in "
@@ -176,8 +194,6 @@ def _train(options: argparse.Namespace) -> None:
         f"sha256 {card.sha256[:12]}\n\nheld out: {table(report)}\n\nnext: {next_command}\n"
         "      (or keep_share: 0.1 for the best tenth of each language)"
     )
-    if min(looked_at.values()) < 100:
-        print("few texts are held out: the intervals say how little these figures mean", file=sys.stderr)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -201,6 +217,7 @@ def _report(options: argparse.Namespace) -> None:
             require_texts(selection, 1)
             everything = selection.held_out(2.0)  # all of them
             report = evaluate(*score_all(selection, everything, classifier))
+    _warn(report)
     next_command = f"python -m curation.run INPUT --workspace {options.workspace} --filters"
     next_command += f" '{{quality: {{model: {options.model}, min_score: 0.5}}}}'"
     if options.json:

@@ -200,7 +200,10 @@ def test_report_on_other_texts(model: Path, tmp_path: Path, capsys: Any) -> None
     assert (found["positives"], found["negatives"]) == (len(positive), len(negative))
     assert found["auc"]["low"] > 0.6
     assert main([*line, "--label", "negative", "--json"]) == 0
-    turned = json.loads(capsys.readouterr().out)
+    told = capsys.readouterr()
+    turned = json.loads(told.out)
+    assert "few texts were looked at" in told.err
+    assert "either the label is the wrong one, or texts of the two sides are near-copies" in told.err
     assert turned["auc"]["value"] == pytest.approx(1 - found["auc"]["value"], abs=1e-3)
     for arguments, said in (
         ((*line[:-1], "deu_Latn"), "--language: the model was trained on eng_Latn, not on deu_Latn"),
