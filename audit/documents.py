@@ -9,10 +9,10 @@ from curation.catalog.query import run_config
 from curation.dataset import find, members, shard_documents
 from curation.errors import UserError
 from curation.progress import Progress
-from curation.records import Workspace
 from curation.summary import STEP_ORDER
 from curation.tombstones import Tombstones
 from curation.verdicts import LATE_STEPS
+from curation.workspace import Workspace
 
 BATCH_DOCUMENTS = 512
 

@@ -9,7 +9,7 @@ from audit.facts import Facts, Finder
 from audit.removal import Row
 from curation.alarms import printable
 from curation.catalog.query import create_document_view, open_catalog
-from curation.records import Workspace
+from curation.workspace import Workspace
 
 CONTEXT_CHARACTERS = 40
 

@@ -14,8 +14,8 @@ from audit.documents import Subject, read_documents, step_order
 from audit.matching import Matcher
 from audit.terms import dialect_terms, identity_terms
 from curation.progress import Progress
-from curation.records import Workspace
 from curation.words import Words, word_hash
+from curation.workspace import Workspace
 
 Array = np.ndarray[Any, Any]
 

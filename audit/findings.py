@@ -8,7 +8,8 @@ from typing import Any
 
 from audit.documents import Subject
 from curation.catalog import refresh
-from curation.records import Finding, ProbeMetric, Workspace, new_ulid
+from curation.records import Finding, ProbeMetric, new_ulid
+from curation.workspace import Workspace
 
 LICENSE = "Apache-2.0"
 """Of the lists and methods of audits of data, which are part of this package."""

@@ -9,15 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from curation.records import (
-    Contamination,
-    FilterCount,
-    Quarantine,
-    RawFile,
-    Record,
-    Shard,
-    ShardSource,
-)
+from curation.records import Contamination, FilterCount, Quarantine, RawFile, Record, Shard, ShardSource
 from curation.shards import ShardFacts
 
 

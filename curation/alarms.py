@@ -4,8 +4,8 @@ from curation.catalog import open_catalog, rows
 from curation.catalog.query import create_document_view
 from curation.dedup.config import AlarmConfig
 from curation.dedup.decisions import STEP
-from curation.records import Workspace
 from curation.verdicts import LATE
+from curation.workspace import Workspace
 
 # Of what came to deduplication, by domain, language and raw file.
 _LOSSES = f"""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from curation.catalog import open_catalog, rows
 from curation.errors import EXIT_DONE, EXIT_USAGE, UserError, unknown_name
-from curation.records import Dataset, DatasetShard, Tombstone, TombstoneHit, Workspace, new_ulid, now
+from curation.records import Dataset, DatasetShard, Tombstone, TombstoneHit, new_ulid, now
 from curation.storage import open_workspace
 from curation.tombstones import KINDS, validate
+from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import duckdb

@@ -18,8 +18,8 @@ from curation.errors import UserError
 from curation.journal import Journal
 from curation.plan import RunFolder
 from curation.progress import log
-from curation.records import Workspace
 from curation.steps.common import StopRequested, committed
+from curation.workspace import Workspace
 
 STAGE = "dedup"
 

@@ -33,9 +33,9 @@ import xxhash
 
 from curation.errors import UserError
 from curation.progress import log
-from curation.records import write_durably
 from curation.sources.decompress import CHUNK_BYTES, MemberError, Source, decompressed
 from curation.urls import Place, locate
+from curation.workspace import write_durably
 
 BUILT_IN = "ut1-adult"
 """The list that datatrove's wheel ships: 4,558,939 domains and 19,586 URLs of pornography, the category ``adult`` of

@@ -10,8 +10,8 @@ from typing import IO, Any, Protocol
 from curation.dataset import documents
 from curation.errors import UserError, unknown_name
 from curation.objects import BLOCK_BYTES, ObjectStore, checked_url, plain_errors
-from curation.records import Workspace
 from curation.sources.location import is_url, local_path
+from curation.workspace import Workspace
 
 _ROWS_A_FILE = 200_000
 """Documents per Parquet file of an exported folder."""

@@ -9,7 +9,7 @@ from curation.config import CurationConfig, differences, to_dict
 from curation.errors import UserError
 from curation.pii import MASKING
 from curation.plan import Task, plan_parent
-from curation.records import Workspace
+from curation.workspace import Workspace
 
 
 def check_parent(workspace: Workspace, parent: str, config: CurationConfig) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 from curation.errors import EXIT_INTERRUPTED, EXIT_USAGE
 from curation.processes import this_process
 from curation.provenance import code_version, package_versions
-from curation.records import Run, RunEnd, Workspace, new_ulid, now
+from curation.records import Run, RunEnd, new_ulid, now
+from curation.workspace import Workspace
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from curation.pii.spans import KINDS
-from curation.records import sync_folder, write_durably
+from curation.workspace import sync_folder, write_durably
 
 if TYPE_CHECKING:
     import pyarrow as pa

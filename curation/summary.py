@@ -9,8 +9,8 @@ from curation.catalog import open_catalog, rows
 from curation.catalog.query import create_document_view, run_config
 from curation.dedup.config import AlarmConfig
 from curation.dedup.decisions import REASONS
-from curation.records import Workspace
 from curation.verdicts import LATE, LATE_STEPS, is_late
+from curation.workspace import Workspace
 
 STEP_ORDER = ("read", "extract", "lines", "takedown", "language")
 """Steps in the order in which they act; filters follow in the order of the configuration, then ``pii`` and

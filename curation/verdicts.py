@@ -19,8 +19,8 @@ import orjson
 
 from curation.dedup.decisions import STEP as DEDUP
 from curation.dedup.moves import dedup_verdicts
-from curation.records import write_durably
 from curation.shards import ROW_WEIGHT, SEQUENCE, Piece
+from curation.workspace import write_durably
 
 if TYPE_CHECKING:
     import pyarrow as pa

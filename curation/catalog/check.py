@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from curation.catalog.query import open_catalog, rows
 from curation.dedup.index import index_files, verify_file
-from curation.records import Workspace
 from curation.shards import file_sha256
 from curation.verdicts import LATE
+from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import duckdb

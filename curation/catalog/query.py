@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from curation.catalog.store import attach, insert, sql_columns
 from curation.errors import UserError
 from curation.processes import is_alive
-from curation.records import RECORD_TYPES, Workspace
+from curation.records import RECORD_TYPES
 from curation.tombstones import hide_condition
+from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import duckdb

@@ -15,9 +15,9 @@ from curation.decontaminate.items import Item, ItemFile, read_items
 from curation.decontaminate.units import SCALES, changes_allowed, item_units, scale_number, telling_bits
 from curation.errors import UserError
 from curation.progress import log
-from curation.records import write_durably
 from curation.unspaced import letters_without_spaces
 from curation.words import ngram_hashes
+from curation.workspace import write_durably
 
 Array = np.ndarray[Any, Any]
 

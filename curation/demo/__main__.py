@@ -12,7 +12,7 @@ from curation.catalog.query import ask
 from curation.demo import site
 from curation.demo.crawl import crawl, serve
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError
-from curation.records import Workspace
+from curation.workspace import Workspace
 
 CURATE = (sys.executable, "-m", "curation.run")
 CONFIG = "smoke"

@@ -20,10 +20,10 @@ from curation.quality.model import (
     load_card,
     open_classifier,
 )
-from curation.records import sync_folder
 from curation.shards import file_sha256
 from curation.verdicts import BELOW_SCORE, QUALITY
 from curation.words import words_of
+from curation.workspace import sync_folder
 
 
 @dataclass(frozen=True, slots=True)

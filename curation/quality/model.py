@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.errors import UserError, unknown_name
-from curation.records import write_durably
 from curation.words import Words
+from curation.workspace import write_durably
 
 if TYPE_CHECKING:
     from fasttext.FastText import _FastText

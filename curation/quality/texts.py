@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curation.errors import UserError, unknown_name
-from curation.records import ULID_PATTERN, Workspace
+from curation.records import ULID_PATTERN
+from curation.workspace import Workspace
 
 Text = tuple[str, str]
 """(text, language)."""

@@ -17,11 +17,11 @@ from curation.dedup.sketch import Sketches
 from curation.filters import score_columns
 from curation.filters.decontaminate import METADATA as MATCHES
 from curation.plan import RunFolder
-from curation.records import write_durably
 from curation.shards import ROW_WEIGHT, PartWriter
 from curation.steps.common import Position, StopRequested
 from curation.steps.read import ReadRecords, ReadShards
 from curation.toxicity.prepared import save_known
+from curation.workspace import write_durably
 
 COMMIT_SECONDS = 0.5
 COMMIT_SHARE = 0.05

@@ -113,9 +113,9 @@ def _scorer(options: argparse.Namespace) -> Any:
 
 def _calibrate(options: argparse.Namespace) -> None:
     from curation.progress import Progress, setup_logging
-    from curation.records import Workspace
     from curation.toxicity.cascade import calibrate, calibration_path, save_calibration
     from curation.toxicity.cheap import open_cheap, prepare_cheap
+    from curation.workspace import Workspace
 
     setup_logging()
     if not 0 < options.target_recall <= 1:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import UserError
-from curation.records import write_durably
 from curation.statistics import Estimate, wilson
 from curation.toxicity.cheap import Cheap, Window
 from curation.toxicity.config import ToxicityConfig
 from curation.toxicity.scorer import Scorer, Toxicity
+from curation.workspace import write_durably
 
 LEAST_TOXIC = 20
 """Texts that the checkpoint removes that a calibration needs on each side: with fewer a recall says little."""

@@ -10,10 +10,10 @@ import orjson
 from curation.errors import UserError
 from curation.plan import RunFolder
 from curation.progress import log
-from curation.records import write_durably
 from curation.toxicity.cascade import calibration_path, load_calibration
 from curation.toxicity.cheap import LANGUAGE, prepare_cheap
 from curation.toxicity.config import ToxicityConfig
+from curation.workspace import write_durably
 
 STAGE = "toxicity"
 """The stage, the step of its rejections, and the key of what it depends on."""

@@ -6,7 +6,8 @@ import pytest
 
 from curation.catalog.check import check
 from curation.recorded import recorded_run
-from curation.records import Finding, ProbeMetric, Workspace, new_ulid
+from curation.records import Finding, ProbeMetric, new_ulid
+from curation.workspace import Workspace
 from tests.curation.commands import ask
 
 
