@@ -40,6 +40,8 @@ from curation.shards import Piece, plan_shards
 from curation.storage import open_workspace
 from curation.summary import summary
 from curation.tombstones import Tombstones
+from curation.toxicity.prepared import STAGE as TOXICITY
+from curation.toxicity.prepared import prepare_toxicity
 from curation.toxicity.stage import plan_toxicity
 from curation.verdicts import QUALITY, decided_manifest, late_ids
 
@@ -82,6 +84,16 @@ def _load_libraries() -> None:
     pa.Table.from_pylist([{"name": "a"}])
 
 
+def _prepared_otherwise(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lines that say what ``_prepare`` says now and did not say then, by the names of options."""
+
+    def plain(prepared: Mapping[str, Any]) -> dict[str, Any]:
+        filters = {name: facts for name, facts in prepared.items() if name != TOXICITY}
+        return {"filters": filters, TOXICITY: prepared.get(TOXICITY, {})}
+
+    return differences(plain(old), plain(new))
+
+
 class Session:
     """One attempt at a run."""
 
@@ -120,7 +132,7 @@ class Session:
             run_stage(folder, QUALITY, self.config, plan_quality(folder, len(weights)), self.stop, self.progress)
         if self.config.toxicity.enabled:
             toxicity_weights = plan_toxicity(folder, self.config.toxicity, len(weights))
-            run_stage(folder, "toxicity", self.config, toxicity_weights, self.stop, self.progress)
+            run_stage(folder, TOXICITY, self.config, toxicity_weights, self.stop, self.progress)
         tally = self._tally(folder, asked, files)
         shard_weights = folder.load("shards/count")
         if shard_weights is None:
@@ -174,6 +186,7 @@ class Session:
             "parent": parent,
             "limit": self.request.limit,
         }
+        self.workspace.prepare()
         if prepared := self._prepare():
             asked["prepared"] = prepared  # what files named by options hold decides as much as the options do
         commit, dirty = code_version()
@@ -189,7 +202,6 @@ class Session:
             seed=self.config.seed,
             created_at=now(),
         )
-        self.workspace.prepare()
         self.workspace.write([run], name=run.run_id)
         return {**asked, "run_id": run.run_id}
 
@@ -197,9 +209,7 @@ class Session:
         """Make ready what filters and models need; returns what that is, by name."""
         prepared = prepare_filters(self.config.filters, self.workspace.cache)
         if self.config.toxicity.enabled:
-            from curation.toxicity.prepared import STAGE, prepare_toxicity
-
-            prepared[STAGE] = prepare_toxicity(self.config.toxicity, self.workspace.cache)
+            prepared[TOXICITY] = prepare_toxicity(self.config.toxicity, self.workspace.cache)
         return prepared
 
     def _resumed(self) -> dict[str, Any]:
@@ -240,7 +250,7 @@ class Session:
             )
         execution = self.config.execution
         self.config = dataclasses.replace(from_dict(asked["curation"]), execution=execution)
-        if self._done_before is None and (changed := differences(asked.get("prepared", {}), self._prepare())):
+        if self._done_before is None and (changed := _prepared_otherwise(asked.get("prepared", {}), self._prepare())):
             raise UserError(
                 f"--resume {run_id}: lists, models or devices that it uses have changed since it began; put the "
                 "old ones back, or start a new run:\n  " + "\n  ".join(changed)

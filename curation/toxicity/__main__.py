@@ -113,16 +113,18 @@ def _scorer(options: argparse.Namespace) -> Any:
 
 def _calibrate(options: argparse.Namespace) -> None:
     from curation.progress import Progress, setup_logging
+    from curation.storage import open_workspace
     from curation.toxicity.cascade import calibrate, calibration_path, save_calibration
     from curation.toxicity.cheap import open_cheap, prepare_cheap
-    from curation.workspace import Workspace
 
     setup_logging()
     if not 0 < options.target_recall <= 1:
         raise UserError(f"--target-recall {options.target_recall}: must be above 0 and at most 1")
     texts = _sample(options.texts, options.sample, options.seed)
     scorer, config = _scorer(options), _config(options)
-    cache = Workspace(options.workspace).cache
+    workspace = open_workspace(options.workspace)
+    workspace.prepare()
+    cache = workspace.cache
     (digest,) = prepare_cheap(cache).values()
     progress = Progress()
     progress.start("calibrate", len(texts))
