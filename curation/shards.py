@@ -67,8 +67,8 @@ def document_schema(scores: Mapping[str, Mapping[str, type]], kind: Kind) -> "pa
         ("cluster_size", pa.int64()),
         ("toxicity", toxicity_type()),
         ("pii", pa.struct([(kind, pa.int64()) for kind in KINDS])),
-        ("license", pa.string()),
-        ("license_source", pa.string()),
+        ("page_license", pa.string()),
+        ("page_license_source", pa.string()),
     ]
     fields += [
         (name, pa.struct([(score, types[python]) for score, python in columns.items()]))

@@ -60,7 +60,7 @@ class Extract(PipelineStep):
 
 def _state_license(meta: dict[str, Any], found: PageLicense | None) -> None:
     if found is not None:
-        meta["license"], meta["license_source"] = found.license, found.source
+        meta["page_license"], meta["page_license_source"] = found.license, found.source
 
 
 class CleanLines(PipelineStep):

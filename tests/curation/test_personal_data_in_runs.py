@@ -44,7 +44,8 @@ def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def documents(workspace: Path) -> dict[str, dict[str, Any]]:
     """URL -> row of the newest run."""
     sql = (
-        "SELECT coalesce(url, f.uri) AS url, title, step, reason, text, pii, d.license, license_source FROM document d "
+        "SELECT coalesce(url, f.uri) AS url, title, step, reason, text, pii, page_license AS license, "
+        "page_license_source AS license_source FROM document d "
         "JOIN shard s USING (shard_id) JOIN raw_file f USING (raw_file_id, run_id) "
         "WHERE s.run_id = (SELECT max(run_id) FROM run)"
     )
