@@ -17,7 +17,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, whose curation.py hides ours
 
 from curation.catalog import open_catalog, rows
-from curation.records import FilterCount, Workspace
+from curation.records import FilterCount
+from curation.workspace import Workspace
 
 
 def write(root: str, seconds: float, told: Any) -> None:

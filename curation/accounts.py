@@ -6,17 +6,10 @@ places (the reader's counter; rows written and quarantine entries) and are never
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from curation.records import (
-    FilterCount,
-    Quarantine,
-    RawFile,
-    Record,
-    Shard,
-    ShardSource,
-)
+from curation.records import Contamination, FilterCount, Quarantine, RawFile, Record, Shard, ShardSource
 from curation.shards import ShardFacts
 
 
@@ -33,6 +26,8 @@ class Tally:
     rejected_bytes: Counter[tuple[str, str, str, bool]] = field(default_factory=Counter)
     quarantined: list[tuple[str, int, int, str, str]] = field(default_factory=list)
     """(raw_file_id, offset, index, reason, detail)."""
+    contaminated: list[tuple[Any, ...]] = field(default_factory=list)
+    """Fields of ``Contamination`` behind the run's id, in order."""
     damaged: set[str] = field(default_factory=set)
     kept: int = 0
     copied: int = 0
@@ -47,6 +42,7 @@ class Tally:
             self.rejected[(step, reason, language, stored)] += documents
             self.rejected_bytes[(step, reason, language, stored)] += size
         self.quarantined += [tuple(entry) for entry in manifest["quarantined"]]
+        self.contaminated += [tuple(entry) for entry in manifest["contaminated"]]
         self.kept += sum(p["documents"] for p in manifest["pieces"] if p["shard_kind"] == "kept")
 
     def add_copy(self, raw_file_id: str) -> None:
@@ -136,5 +132,9 @@ def run_records(
             detail=detail,
         )
         for raw_file_id, offset, index, reason, detail in sorted(tally.quarantined)
+    ]
+    names = [field.name for field in fields(Contamination)][1:]
+    records += [
+        Contamination(run_id=run_id, **dict(zip(names, entry, strict=True))) for entry in sorted(tally.contaminated)
     ]
     return records

@@ -4,12 +4,13 @@ from curation.catalog import open_catalog, rows
 from curation.catalog.query import create_document_view
 from curation.dedup.config import AlarmConfig
 from curation.dedup.decisions import STEP
-from curation.records import Workspace
+from curation.verdicts import LATE
+from curation.workspace import Workspace
 
 # Of what came to deduplication, by domain, language and raw file.
-_LOSSES = """
+_LOSSES = f"""
 WITH compared AS (SELECT domain, language, raw_file_id, coalesce(step = $step, false) AS gone FROM document
-    WHERE shard_kind = 'kept' OR step = $step)
+    WHERE shard_kind = 'kept' OR {LATE})
 SELECT what, name, documents, gone FROM (
     SELECT 'domain' AS what, domain AS name, count(*) AS documents, count(*) FILTER (gone) AS gone
         FROM compared WHERE domain IS NOT NULL GROUP BY ALL
@@ -30,7 +31,11 @@ def alarms(workspace: Workspace, run_id: str, config: AlarmConfig) -> list[str]:
         shards = rows(connection, "SELECT shard_id FROM shard WHERE run_id = ?", [run_id])
     with open_catalog(workspace, locked=False) as connection:
         create_document_view(workspace, connection, [row["shard_id"] for row in shards])
-        parameters = {"step": STEP, "least": config.min_documents, "share": config.max_removed_share}
+        parameters = {
+            "step": STEP,
+            "least": config.min_documents,
+            "share": config.max_removed_share,
+        }
         found = connection.execute(_LOSSES, parameters).fetchall()
     lines = [
         f"deduplication took {gone:,} of the {documents:,} documents of {what} {printable(str(name))}"

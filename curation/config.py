@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from curation.dedup.config import DedupConfig
 from curation.errors import UserError, unknown_name
@@ -15,7 +16,9 @@ from curation.executors.options import ExecutionConfig
 from curation.extract import ExtractConfig
 from curation.language import LanguageConfig
 from curation.lines import LinesConfig
+from curation.pii import PiiConfig
 from curation.sources.read import ReadConfig
+from curation.toxicity.config import ToxicityConfig
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -72,8 +75,12 @@ class CurationConfig:
     """Language identification and which languages are kept."""
     filters: dict[str, dict[str, Any]] = field(default_factory=_web_filters)
     """Filter name -> its options, in the order in which they decide; the first to object gives the reason."""
+    pii: PiiConfig = field(default_factory=PiiConfig)
+    """Personal data in texts, titles and authors, of kept and rejected documents alike."""
     dedup: DedupConfig = field(default_factory=DedupConfig)
     """Removing duplicates among what the filters keep, and of what the workspace holds."""
+    toxicity: ToxicityConfig = field(default_factory=ToxicityConfig)
+    """Scoring how toxic documents are, and rejecting those above a threshold, behind everything else."""
     shards: ShardConfig = field(default_factory=ShardConfig)
     """Storing documents."""
     card: CardConfig = field(default_factory=CardConfig)
@@ -88,12 +95,13 @@ def instantiate(parser: "ArgumentParser", options: Any) -> CurationConfig:
     """The configuration out of parsed options.
 
     Raises:
-        UserError: a value left empty in YAML, which is null and which no field can be (but options of filters).
+        UserError: a value left empty in YAML, which is null and which few fields can be (and options of filters).
     """
     names = [each.name for each in dataclasses.fields(CurationConfig)]
     plain = options.as_dict()
+    nullable = _nullable(CurationConfig)
     for name, value in _leaves({name: plain[name] for name in names}):
-        if value is None:
+        if value is None and name not in nullable:
             raise UserError(f"{name}: has no value; give one, or leave the line out")
     values = parser.instantiate(options)
     return CurationConfig(**{name: values[name] for name in names})
@@ -105,6 +113,17 @@ def _leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _leaves(value, f"{prefix}{key}.")
         elif not (prefix.startswith("filters.") and value is None):
             yield f"{prefix}{key}", value
+
+
+def _nullable(section: type, prefix: str = "") -> set[str]:
+    """Dotted names of the fields that can be null."""
+    found = set()
+    for name, hint in get_type_hints(section).items():
+        if dataclasses.is_dataclass(hint):
+            found |= _nullable(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
+        elif NoneType in get_args(hint):
+            found.add(f"{prefix}{name}")
+    return found
 
 
 def to_dict(config: CurationConfig) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from curation.config import CardConfig
-from curation.records import write_durably
 from curation.shards import ShardFacts, document_schema
+from curation.workspace import write_durably
 
 _CONTEXT: dict[str, Any] = {
     "@language": "en",

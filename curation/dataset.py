@@ -2,17 +2,20 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curation.catalog import open_catalog, rows
 from curation.errors import EXIT_DONE, EXIT_USAGE, UserError, unknown_name
-from curation.records import Dataset, DatasetShard, Tombstone, TombstoneHit, Workspace, new_ulid, now
+from curation.records import Dataset, DatasetShard, Tombstone, TombstoneHit, new_ulid, now
 from curation.storage import open_workspace
 from curation.tombstones import KINDS, validate
+from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import duckdb
+
+    from curation.tombstones import Tombstones
 
 EPILOG = """\
 examples:
@@ -143,23 +146,69 @@ def diff(workspace: Workspace, old: str, new: str) -> list[dict[str, Any]]:
 
 def documents(workspace: Workspace, reference: str, batch_size: int = 256) -> Iterator[Any]:
     """Arrow record batches of a dataset's documents in order of path, without what is taken down."""
+    with open_catalog(workspace) as connection:
+        shards = members(connection, find(connection, reference)["dataset_id"])
+        tombstones = rows(connection, "SELECT what, value FROM tombstone")
+    yield from stored(workspace, [shard["path"] for shard in shards], tombstones, batch_size)
+
+
+def run_documents(workspace: Workspace, run_id: str, batch_size: int = 256) -> Iterator[Any]:
+    """Arrow record batches of the documents that a run has kept, as ``documents`` gives those of a dataset."""
+    with open_catalog(workspace) as connection:
+        shards = rows(
+            connection,
+            "SELECT s.* FROM c.shard o JOIN current_shard c ON c.shard_id = o.shard_id "
+            "JOIN shard s ON s.shard_id = c.current_shard_id "
+            "WHERE o.run_id = ? AND o.replaces IS NULL AND o.shard_kind = 'kept' ORDER BY s.path",
+            [run_id],
+        )
+        tombstones = rows(connection, "SELECT what, value FROM tombstone")
+    yield from stored(workspace, [shard["path"] for shard in shards], tombstones, batch_size)
+
+
+def stored(
+    workspace: Workspace, paths: Iterable[str], takedowns: Sequence[dict[str, Any]], batch_size: int = 256
+) -> Iterator[Any]:
+    """Arrow record batches of the documents of shards, without what is taken down.
+
+    Args:
+        paths: as in ``Shard.path``.
+        takedowns: ``what`` and ``value`` of every tombstone.
+    """
+    from curation.tombstones import Tombstones
+
+    tombstones = Tombstones.of(takedowns)
+    for path in paths:
+        yield from shard_documents(workspace, path, tombstones, batch_size)
+
+
+def shard_documents(
+    workspace: Workspace,
+    path: str,
+    tombstones: "Tombstones",
+    batch_size: int = 256,
+    columns: Sequence[str] | None = None,
+) -> Iterator[Any]:
+    """Arrow record batches of a shard's documents, without what is taken down.
+
+    Args:
+        columns: only these (a score is ``filter.score``), ``id``, ``url`` and ``domain`` among them; those that the
+            shard has not are left out. None: all.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from curation.tombstones import Tombstones
-
-    with open_catalog(workspace) as connection:
-        shards = members(connection, find(connection, reference)["dataset_id"])
-        tombstones = Tombstones.of(rows(connection, "SELECT what, value FROM tombstone"))
-    for shard in shards:
-        with pq.ParquetFile(workspace.open_shard(shard["path"]), pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=batch_size):
-                if tombstones.rules:
-                    keys = batch.select(["id", "url", "domain"]).to_pylist()
-                    keep = [not tombstones.hides(row["id"], row["url"], row["domain"]) for row in keys]
-                    batch = batch.filter(pa.array(keep, pa.bool_()))
-                if batch.num_rows:
-                    yield batch
+    with pq.ParquetFile(workspace.open_shard(path), pre_buffer=False) as file:
+        if columns is not None:
+            present = {file.schema.column(i).path for i in range(len(file.schema))}
+            columns = [name for name in columns if name in present]
+        for batch in file.iter_batches(batch_size=batch_size, columns=columns):
+            if tombstones.rules:
+                keys = batch.select(["id", "url", "domain"]).to_pylist()
+                keep = [not tombstones.hides(row["id"], row["url"], row["domain"]) for row in keys]
+                batch = batch.filter(pa.array(keep, pa.bool_()))
+            if batch.num_rows:
+                yield batch
 
 
 def takedown(workspace: Workspace, what: str, value: str, why: str) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 """Deduplication as part of a run: what it compares with, its stages, and how its decisions enter the accounts."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,15 @@ from datatrove.pipeline.base import PipelineStep
 from curation.catalog import open_catalog, rows
 from curation.config import CurationConfig
 from curation.dedup.corpus import Segment
-from curation.dedup.decisions import STEP
 from curation.dedup.index import held_segments, newest_readers
-from curation.dedup.moves import part_moves, sketch_path
+from curation.dedup.moves import sketch_path
 from curation.dedup.phases import Limits, Phases
 from curation.errors import UserError
 from curation.journal import Journal
 from curation.plan import RunFolder
 from curation.progress import log
-from curation.records import Workspace
-from curation.shards import ROW_WEIGHT, Piece
 from curation.steps.common import StopRequested, committed
+from curation.workspace import Workspace
 
 STAGE = "dedup"
 
@@ -141,38 +139,3 @@ def committed_parts(folder: RunFolder, rank: int) -> Iterator[tuple[Path, dict[s
     """(path of the part, manifest) of what a task has committed, in order."""
     for manifest in committed(folder, rank):
         yield folder.parts(rank) / manifest["part"], manifest
-
-
-def decided_manifest(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """A part's manifest as it is after deduplication: some kept documents are rejected."""
-    moves = part_moves(path)
-    if not moves.documents:
-        return manifest
-    pieces: dict[tuple[str, str], Piece] = {}
-    for raw in manifest["pieces"]:
-        piece = Piece(**raw)
-        pieces[(piece.shard_kind, piece.language)] = piece
-    rejected = {tuple(entry[:4]): list(entry[4:]) for entry in manifest["rejected"]}
-    for (kind, language), piece in list(pieces.items()):
-        group = piece.row_group
-        if kind != "kept" or group is None or not moves.documents[group]:
-            continue
-        documents, weight = moves.documents[group], moves.weight[group]
-        left = replace(piece, documents=piece.documents - documents, weight=piece.weight - weight)
-        if left.documents:
-            pieces[(kind, language)] = left
-        else:
-            del pieces[(kind, language)]
-        target = pieces.get(("rejected", language)) or Piece(path.name, None, "rejected", language, 0, 0)
-        pieces[("rejected", language)] = replace(
-            target, documents=target.documents + documents, weight=target.weight + weight, moved=group
-        )
-        for (row_group, reason), count in moves.reasons.items():
-            if row_group == group:
-                size = moves.reason_weight[(row_group, reason)] - ROW_WEIGHT * count
-                rejected[(STEP, reason, language, True)] = [count, size]
-    return {
-        **manifest,
-        "pieces": [asdict(piece) for _, piece in sorted(pieces.items())],
-        "rejected": [[*key, *counts] for key, counts in rejected.items()],
-    }

@@ -33,9 +33,9 @@ import xxhash
 
 from curation.errors import UserError
 from curation.progress import log
-from curation.records import write_durably
-from curation.sources.decompress import CHUNK_BYTES, Gzip, MemberError, Source, Zstd, bare_chunks
+from curation.sources.decompress import CHUNK_BYTES, MemberError, Source, decompressed
 from curation.urls import Place, locate
+from curation.workspace import write_durably
 
 BUILT_IN = "ut1-adult"
 """The list that datatrove's wheel ships: 4,558,939 domains and 19,586 URLs of pornography, the category ``adult`` of
@@ -302,17 +302,7 @@ def _files(source: ListSource) -> Iterator[Iterator[bytes]]:
                         yield iter(partial(inner.read, CHUNK_BYTES), b"")
         else:
             with path.open("rb") as file:
-                yield _chunks(Source(file))
-
-
-def _chunks(file: Source) -> Iterator[bytes]:
-    decoder = next((each(file) for each in (Gzip, Zstd) if file.read(0, 4).startswith(each.magic)), None)
-    if decoder is None:
-        yield from bare_chunks(file, 0)
-        return
-    start: int | None = 0
-    while start is not None:
-        start = decoder.next_start((yield from decoder.chunks(start)))
+                yield decompressed(Source(file))
 
 
 # ---- looking up -------------------------------------------------------------------------------

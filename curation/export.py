@@ -10,8 +10,8 @@ from typing import IO, Any, Protocol
 from curation.dataset import documents
 from curation.errors import UserError, unknown_name
 from curation.objects import BLOCK_BYTES, ObjectStore, checked_url, plain_errors
-from curation.records import Workspace
 from curation.sources.location import is_url, local_path
+from curation.workspace import Workspace
 
 _ROWS_A_FILE = 200_000
 """Documents per Parquet file of an exported folder."""
@@ -198,7 +198,7 @@ def _write_jsonl(batches: Iterator[Any], target: Target, suffix: str) -> int:
         packed = compress(file, mode="wb") if compress else file
         text = opened.enter_context(io.TextIOWrapper(packed, encoding="utf-8", newline="\n"))
         for batch in batches:
-            for row in batch.to_pylist():
+            for row in batch.to_pylist(maps_as_pydicts="strict"):
                 text.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
                 count += 1
     return count

@@ -77,12 +77,13 @@ def known_languages() -> Mapping[str, Language]:
 _CODE_SCRIPT = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 
 
-def parse_languages(names: Iterable[str], *, model: str = "") -> frozenset[str]:
+def parse_languages(names: Iterable[str], *, model: str = "", option: str = "language.languages") -> frozenset[str]:
     """Every label that a document in one of the named languages may bear.
 
     Args:
         names: as in ``LanguageConfig.languages``.
         model: as in ``LanguageConfig.model``: one that is not lid.176 may know any ``code_Script``.
+        option: what to name in errors.
 
     Raises:
         UserError: an unknown name; the closest ones are listed.
@@ -110,7 +111,7 @@ def parse_languages(names: Iterable[str], *, model: str = "") -> frozenset[str]:
         else:
             close = [written[each] for each in difflib.get_close_matches(key, written, n=5, cutoff=0.7)]
             raise UserError(
-                f"language.languages: unknown language {name!r}; "
+                f"{option}: unknown language {name!r}; "
                 + (f"did you mean {' or '.join(close)}? " if close else "")
                 + "valid: ISO 639-1 (en), ISO 639-3 (eng), code_Script (eng_Latn), names (English), programming "
                 f"languages (python); the {len(known_languages())} languages are {', '.join(known_languages())}"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from curation.errors import EXIT_DONE, EXIT_USAGE, UserError
-from curation.records import Workspace
 from curation.storage import open_workspace
+from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     from curation.dedup.corpus import Segment

@@ -7,8 +7,9 @@ from curation.catalog import open_catalog, rows
 from curation.catalog.query import run_config
 from curation.config import CurationConfig, differences, to_dict
 from curation.errors import UserError
+from curation.pii import MASKING
 from curation.plan import Task, plan_parent
-from curation.records import Workspace
+from curation.workspace import Workspace
 
 
 def check_parent(workspace: Workspace, parent: str, config: CurationConfig) -> None:
@@ -24,6 +25,11 @@ def check_parent(workspace: Workspace, parent: str, config: CurationConfig) -> N
     for name in ("model", "prefix_characters"):
         if before["language"][name] != new["language"][name]:
             changed.append(f"language.{name}: {before['language'][name]!r} -> {new['language'][name]!r}")
+    old_pii, new_pii = before.get("pii", {"action": "off"}), new["pii"]
+    if old_pii["action"] in MASKING and not (
+        new_pii["action"] in MASKING and all(old_pii[key] == new_pii[key] for key in ("kinds", "phone_regions"))
+    ):
+        changed += differences({"pii": old_pii}, {"pii": new_pii})  # what is masked cannot be unmasked
     changed = [line for line in changed if not line.startswith("read.max_bad_share")]
     if changed:
         listed = "\n  ".join(changed)
@@ -49,11 +55,10 @@ def parent_plan(workspace: Workspace, parent: str) -> tuple[list[dict[str, Any]]
     return files, plan_parent(sorted(sources.items()), weights)
 
 
-def parent_filters(workspace: Workspace, parent: str) -> dict[str, Any]:
-    """The filters of the parent: name -> options."""
+def parent_config(workspace: Workspace, parent: str) -> dict[str, Any]:
+    """What is on record of how the parent was asked for."""
     with open_catalog(workspace) as connection:
-        found: dict[str, Any] = run_config(connection, parent)["curation"]["filters"]
-    return found
+        return run_config(connection, parent)
 
 
 def add_parent(workspace: Workspace, tally: Tally, parent: str) -> None:

@@ -1,7 +1,8 @@
 """Configuration -> datatrove steps, and the one function that a worker runs, whatever the executor.
 
 Stages: ``extract`` (read, extract, clean, identify, score, decide, commit parts and sketches), ``dedup`` (compare
-the sketches, decide; one stage, or one for each phase) and ``shards`` (parts in canonical order -> sorted shards).
+the sketches, decide; one stage, or one for each phase), ``quality`` (the best share of what is left), ``toxicity``
+(score what is left and suspicious) and ``shards`` (parts in canonical order -> sorted shards).
 All are datatrove pipelines over the tasks of a ``RunFolder``.
 """
 
@@ -17,12 +18,24 @@ from curation.deduplicate import STAGE, FindDuplicates
 from curation.filters import score_columns
 from curation.journal import Journal
 from curation.plan import RunFolder
+from curation.quality.stage import KeepTopShare
 from curation.shards import ShardJob, save_facts, write_shard
-from curation.steps.annotate import CleanLines, Extract, IdentifyLanguage, ScoreAndDecide, TakeDown
+from curation.steps.annotate import (
+    CleanLines,
+    Extract,
+    IdentifyLanguage,
+    PersonalData,
+    RejectPersonalData,
+    ScoreAndDecide,
+    TakeDown,
+)
 from curation.steps.common import StopRequested
 from curation.steps.read import Poison, ReadRecords, ReadShards
 from curation.steps.write import WriteParts
 from curation.tombstones import Tombstones
+from curation.toxicity.prepared import STAGE as TOXICITY
+from curation.toxicity.stage import CheapToxicity, ScoreToxicity
+from curation.verdicts import QUALITY
 
 
 class TaskExecutor(PipelineExecutor):
@@ -102,17 +115,29 @@ def build(
         return [WriteShards(folder, config, journal, stopping)]
     if stage.startswith(STAGE):
         return [FindDuplicates(folder, config, stage, journal, stopping)]
+    if stage == QUALITY:
+        return [KeepTopShare(folder, config.filters, journal, stopping)]
+    if stage == TOXICITY:
+        return [ScoreToxicity(folder, config.toxicity, journal, stopping)]
     take_down = TakeDown(Tombstones(tuple(map(tuple, folder.load("tombstones")))))
     stale = folder.load("stale_scores") or ()
     decide = ScoreAndDecide(config, folder.workspace.cache, folder.load("prepared") or {}, stale)
+    judge: list[PipelineStep] = [take_down]
+    if config.pii.action != "off":
+        judge.append(PersonalData(config, masked=bool(folder.load("masked"))))
+    if config.toxicity.enabled:
+        judge.append(CheapToxicity(folder))
+    judge.append(decide)
+    if config.pii.action == "drop":
+        judge.append(RejectPersonalData())
     if folder.load_task(rank).shards:
         reader: ReadRecords | ReadShards = ReadShards(folder, journal)
         writer = WriteParts(folder, config, reader, stopping, deaths)
-        return [reader, take_down, decide, writer]
+        return [reader, *judge, writer]
     reader = ReadRecords(folder, config, journal, load_poison(folder, rank))
     writer = WriteParts(folder, config, reader, stopping, deaths)
     make_text: list[PipelineStep] = [Extract(config), CleanLines(config), IdentifyLanguage(config)]
-    return [reader, *make_text, take_down, decide, writer]
+    return [reader, *make_text, *judge, writer]
 
 
 def run_task(folder: RunFolder, stage: str, config: CurationConfig, tasks: int, rank: int, deaths: int = 0) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from curation.records import Workspace, write_durably
 from curation.shards import ShardFacts, ShardJob, load_facts
 from curation.sources.discover import IdentifiedFile
 from curation.sources.read import ReadConfig, spans
+from curation.workspace import Workspace, write_durably
 
 _LEAST_TASK_BYTES = 2**18
 _MOST_TASK_BYTES = 128 * 2**20

@@ -24,6 +24,7 @@ from curation.errors import UserError
 from curation.extract import ExtractConfig, extract
 from curation.filters import build_filters, registry
 from curation.language import Identifier, LanguageConfig
+from curation.pii import PiiConfig, find
 
 LOADED = (
     *(fasttext, jsonargparse, pyarrow.compute, pyarrow.parquet, resiliparse.extract.html2text, trafilatura),
@@ -43,6 +44,7 @@ def warm() -> None:
         extract(_PAGE, url="http://a.example/", config=ExtractConfig(extractor=extractor), crawled_at=None)
     for each in build_filters(dict.fromkeys(registry())):
         each.score(Document(text="A page, with “quotes”.", id="", metadata={"language": "eng_Latn"}))
+    find("Call +44 20 7946 0018, card 4111 1111 1111 1111, GB82 WEST 1234 5698 7654 32.", "eng_Latn", PiiConfig())
     pyarrow.Table.from_pylist([{"text": "a"}])  # looks for pandas, which takes a while where it is installed
     try:
         Identifier(LanguageConfig()).identify("A sentence.")

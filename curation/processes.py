@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from curation.records import Attempt, Workspace, now
+from curation.records import Attempt, now
+from curation.workspace import Workspace
 
 
 def this_process(run_id: str, attempt: int) -> Attempt:

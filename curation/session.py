@@ -20,23 +20,30 @@ from curation.catalog import refresh
 from curation.catalog.query import STALE_SECONDS
 from curation.config import CurationConfig, config_hash, differences, from_dict, identity, to_dict
 from curation.croissant import write_croissant
+from curation.dedup.index import withdraw
 from curation.dedup.phases import Limits
-from curation.deduplicate import committed_parts, decided_manifest, held_by, plan_stages
+from curation.deduplicate import committed_parts, held_by, plan_stages
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError, unknown_name
 from curation.executors import StopSignal, run_stage
 from curation.filters import prepare_filters, score_columns, stale_scores
 from curation.objects import refuse_secrets
-from curation.parents import add_parent, check_parent, parent_filters, parent_plan
+from curation.parents import add_parent, check_parent, parent_config, parent_plan
+from curation.pii import MASKING
 from curation.plan import RunFolder, plan_raw, save_shard_tasks
 from curation.preview import configuration, input_table
 from curation.processes import host_at_work, this_process
 from curation.progress import Progress, log
 from curation.provenance import code_version, package_versions
+from curation.quality.stage import plan_quality, top_share
 from curation.records import Run, RunEnd, new_ulid, now
 from curation.shards import Piece, plan_shards
 from curation.storage import open_workspace
 from curation.summary import summary
 from curation.tombstones import Tombstones
+from curation.toxicity.prepared import STAGE as TOXICITY
+from curation.toxicity.prepared import prepare_toxicity
+from curation.toxicity.stage import plan_toxicity
+from curation.verdicts import QUALITY, decided_manifest, late_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,16 @@ def _load_libraries() -> None:
     pa.Table.from_pylist([{"name": "a"}])
 
 
+def _prepared_otherwise(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lines that say what ``_prepare`` says now and did not say then, by the names of options."""
+
+    def plain(prepared: Mapping[str, Any]) -> dict[str, Any]:
+        filters = {name: facts for name, facts in prepared.items() if name != TOXICITY}
+        return {"filters": filters, TOXICITY: prepared.get(TOXICITY, {})}
+
+    return differences(plain(old), plain(new))
+
+
 class Session:
     """One attempt at a run."""
 
@@ -111,6 +128,11 @@ class Session:
         if self.config.dedup.enabled:
             for stage, stage_weights in plan_stages(folder, self.config, len(weights), folder.load("held"), Limits()):
                 run_stage(folder, stage, self.config, stage_weights, self.stop, self.progress)
+        if top_share(self.config.filters) is not None:
+            run_stage(folder, QUALITY, self.config, plan_quality(folder, len(weights)), self.stop, self.progress)
+        if self.config.toxicity.enabled:
+            toxicity_weights = plan_toxicity(folder, self.config.toxicity, len(weights))
+            run_stage(folder, TOXICITY, self.config, toxicity_weights, self.stop, self.progress)
         tally = self._tally(folder, asked, files)
         shard_weights = folder.load("shards/count")
         if shard_weights is None:
@@ -164,7 +186,8 @@ class Session:
             "parent": parent,
             "limit": self.request.limit,
         }
-        if prepared := prepare_filters(self.config.filters, self.workspace.cache):
+        self.workspace.prepare()
+        if prepared := self._prepare():
             asked["prepared"] = prepared  # what files named by options hold decides as much as the options do
         commit, dirty = code_version()
         run = Run(
@@ -179,9 +202,15 @@ class Session:
             seed=self.config.seed,
             created_at=now(),
         )
-        self.workspace.prepare()
         self.workspace.write([run], name=run.run_id)
         return {**asked, "run_id": run.run_id}
+
+    def _prepare(self) -> dict[str, dict[str, str]]:
+        """Make ready what filters and models need; returns what that is, by name."""
+        prepared = prepare_filters(self.config.filters, self.workspace.cache)
+        if self.config.toxicity.enabled:
+            prepared[TOXICITY] = prepare_toxicity(self.config.toxicity, self.workspace.cache)
+        return prepared
 
     def _resumed(self) -> dict[str, Any]:
         """A run that was interrupted: same configuration, same inputs, same software."""
@@ -221,13 +250,11 @@ class Session:
             )
         execution = self.config.execution
         self.config = dataclasses.replace(from_dict(asked["curation"]), execution=execution)
-        if self._done_before is None:
-            prepared = prepare_filters(self.config.filters, self.workspace.cache)
-            if changed := differences(asked.get("prepared", {}), prepared, "filters."):
-                raise UserError(
-                    f"--resume {run_id}: files that filters use have changed since it began; put the old ones back, "
-                    "or start a new run:\n  " + "\n  ".join(changed)
-                )
+        if self._done_before is None and (changed := _prepared_otherwise(asked.get("prepared", {}), self._prepare())):
+            raise UserError(
+                f"--resume {run_id}: lists, models or devices that it uses have changed since it began; put the "
+                "old ones back, or start a new run:\n  " + "\n  ".join(changed)
+            )
         return {**asked, "run_id": run_id}
 
     def _show_finished(self, folder: RunFolder, code: int) -> int:
@@ -283,8 +310,11 @@ class Session:
         folder.save("prepared", asked.get("prepared", {}))
         if asked["parent"] is not None:
             files, tasks = parent_plan(self.workspace, asked["parent"])
-            old = parent_filters(self.workspace, asked["parent"])
-            folder.save("stale_scores", stale_scores(old, self.config.filters))
+            before = parent_config(self.workspace, asked["parent"])
+            prepared = (before.get("prepared", {}), asked.get("prepared", {}))
+            folder.save("stale_scores", stale_scores(before["curation"]["filters"], self.config.filters, *prepared))
+            folder.save("parent_prepared", prepared[0])
+            folder.save("masked", before["curation"].get("pii", {}).get("action") in MASKING)
         else:
             identified = self._identify(asked["inputs"])
             files = [dataclasses.asdict(file) for file in identified]
@@ -364,7 +394,13 @@ class Session:
         if facts:
             write_croissant(folder.shards, self.config.card, facts, score_columns(self.config.filters))
             self.workspace.keep_shard(folder.shard_path("croissant.json"))
-        # The sketches stay in the workspace, for later runs to compare with.
+        # The sketches stay in the workspace, for later runs to compare with; not of what was rejected since.
+        if late := late_ids(
+            path
+            for rank in range(len(folder.load("tasks/count")["weights"]))
+            for path, _ in committed_parts(folder, rank)
+        ):
+            withdraw(folder.scratch / "dedup" / "index", late)
         self.workspace.keep_index(folder.run_id, folder.scratch / "dedup" / "index")
         self.workspace.write(run_records(folder.run_id, tally, files, facts), name=folder.run_id)
         bad_share = len(tally.quarantined) / tally.raw if tally.raw else 0.0

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from curation.records import sync_folder, write_durably
+from curation.pii.spans import KINDS
+from curation.workspace import sync_folder, write_durably
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +65,10 @@ def document_schema(scores: Mapping[str, Mapping[str, type]], kind: Kind) -> "pa
         ("duplicate_of", pa.string()),
         ("jaccard", pa.float64()),
         ("cluster_size", pa.int64()),
+        ("toxicity", toxicity_type()),
+        ("pii", pa.struct([(kind, pa.int64()) for kind in KINDS])),
+        ("page_license", pa.string()),
+        ("page_license_source", pa.string()),
     ]
     fields += [
         (name, pa.struct([(score, types[python]) for score, python in columns.items()]))
@@ -73,6 +78,17 @@ def document_schema(scores: Mapping[str, Mapping[str, type]], kind: Kind) -> "pa
         fields += [("step", pa.string()), ("reason", pa.string())]
     fields.append(("text", pa.string()))
     return pa.schema(fields)
+
+
+def toxicity_type() -> "pa.DataType":
+    """The column ``toxicity``: ``cheap`` is the cheap model's score, null in languages that it does not know; the rest
+    is null where no better model has looked. ``max`` and ``mean`` (label -> score) are over ``windows`` stretches of
+    the text, of which the worst is at [``worst_start``, ``worst_end``), in characters of ``text``."""
+    import pyarrow as pa
+
+    scores = pa.map_(pa.string(), pa.float64())
+    places = [(name, pa.int64()) for name in ("windows", "worst_start", "worst_end")]
+    return pa.struct([("cheap", pa.float64()), ("model", pa.string()), *places, ("max", scores), ("mean", scores)])
 
 
 def empty_document_table() -> "pa.Table":
@@ -91,7 +107,7 @@ class Piece:
     documents: int
     weight: int
     moved: int | None = None
-    """Row group of kept documents of which those that deduplication has removed belong here, too."""
+    """Row group of kept documents of which those that late steps have removed belong here, too."""
 
 
 class PartWriter:
@@ -277,12 +293,12 @@ def _job_tables(job: ShardJob, schema: "pa.Schema") -> Iterator["pa.Table"]:
 
 
 def _piece_tables(path: str, row_group: int | None, moved: int | None, names: list[str]) -> Iterator["pa.Table"]:
-    """The rows of a piece in canonical order: what deduplication has removed is not among the kept, and
-    stands in its place among the rejected."""
+    """The rows of a piece in canonical order: what late steps have removed is not among the kept, and stands in its
+    place among the rejected."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from curation.dedup.moves import moved_rows, staying_rows, with_moved
+    from curation.verdicts import moved_rows, staying_rows, with_moved
 
     with pq.ParquetFile(path, pre_buffer=False) as part:
 

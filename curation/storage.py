@@ -18,9 +18,10 @@ from typing import Any, ClassVar
 
 from curation.errors import UserError
 from curation.objects import ObjectStore, changed_at, checked_url, stamp
-from curation.records import RECORD_TYPES, RecordFile, Workspace, new_ulid
+from curation.records import RECORD_TYPES, new_ulid
 from curation.sources.glob import has_magic
 from curation.sources.location import is_url, local_path
+from curation.workspace import RecordFile, Workspace
 
 IDENTITY = "workspace.json"
 """The object that tells this workspace from another one under the same URL, before or elsewhere."""

@@ -1,18 +1,20 @@
 """The waterfall of a run: raw records, what left at each step and why, what was kept."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from curation.alarms import alarms
 from curation.catalog import open_catalog, rows
-from curation.catalog.query import run_config
+from curation.catalog.query import create_document_view, run_config
 from curation.dedup.config import AlarmConfig
-from curation.dedup.decisions import REASONS, STEP
-from curation.records import Workspace
+from curation.dedup.decisions import REASONS
+from curation.verdicts import LATE, LATE_STEPS, is_late
+from curation.workspace import Workspace
 
 STEP_ORDER = ("read", "extract", "lines", "takedown", "language")
-"""Steps in the order in which they act; filters follow in the order of the configuration, then ``dedup``."""
+"""Steps in the order in which they act; filters follow in the order of the configuration, then ``pii`` and
+``LATE_STEPS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ def waterfall(
         rejected: (step, reason, records).
         filters: names of the filters as configured.
     """
-    order = {step: rank for rank, step in enumerate([*STEP_ORDER, *filters, STEP])}
+    early = [*STEP_ORDER, *filters, "pii"]
+    order = {(False, step): rank for rank, step in enumerate(early)}
+    order |= {(True, step): len(early) + rank for rank, step in enumerate(LATE_STEPS)}
     within = {reason: rank for rank, reason in enumerate(REASONS)}
     gone: list[tuple[Literal["quarantined", "rejected"], str, str, int]] = [
         ("quarantined", "quarantined", reason, records) for reason, records in sorted(quarantined)
@@ -49,7 +53,8 @@ def waterfall(
     gone += [
         ("rejected", step, reason, records)
         for step, reason, records in sorted(
-            rejected, key=lambda r: (order.get(r[0], len(order)), r[0], within.get(r[1], -1), r[1])
+            rejected,
+            key=lambda r: (order.get((is_late(r[0], r[1]), r[0]), len(order)), r[0], within.get(r[1], -1), r[1]),
         )
     ]
     left = raw
@@ -106,7 +111,28 @@ def summary(workspace: Workspace, run_id: str) -> str:
     return (
         f"{as_table(steps)}\n\n"
         + "".join(f"alarm: {line}\n" for line in warnings)
+        + _toxicity_line(workspace, run_id, config)
         + f"{kept['n']:,} documents, {kept['size'] / 1e6:,.1f} MB of text in "
         f"{kept['shards']} shards: {workspace.shard_url(f'shards/{run_id}')}\nrun {run_id}\n\n"
         f"next: python -m curation.dataset create NAME --run {run_id} --workspace {workspace.name}"
     )
+
+
+_SCORED = f"""
+SELECT coalesce(toxicity.model, ''), count(*) FROM document
+WHERE toxicity IS NOT NULL AND (shard_kind = 'kept' OR {LATE})
+    AND (toxicity.model IS NOT NULL OR toxicity.cheap IS NOT NULL) GROUP BY ALL ORDER BY ALL
+"""
+
+
+def _toxicity_line(workspace: Workspace, run_id: str, config: Mapping[str, Any]) -> str:
+    """Which model scored how many of the documents that survived all but the late steps."""
+    if not config.get("prepared", {}).get("toxicity"):
+        return ""
+    with open_catalog(workspace) as connection:
+        shards = rows(connection, "SELECT shard_id FROM shard WHERE run_id = ?", [run_id])
+    with open_catalog(workspace, locked=False) as connection:
+        create_document_view(workspace, connection, [row["shard_id"] for row in shards])
+        found = connection.execute(_SCORED).fetchall()
+    told = [f"{count:,} documents scored by {model or 'the cheap model alone'}" for model, count in reversed(found)]
+    return f"toxicity: {', '.join(told)}\n" if told else ""

@@ -96,6 +96,24 @@ def _classes() -> np.ndarray[Any, Any]:
     return classes
 
 
+def letters_without_spaces(text: str) -> tuple[int, int]:
+    """How many letters of a text are of scripts without spaces: (Han and kana, Thai and the like)."""
+    if text.isascii():
+        return 0, 0
+    counts = _letters(text)[_FIRST:]
+    return int(counts[:2].sum()), int(counts[2:].sum())
+
+
+def spread_letters(text: str) -> str:
+    """The text with a space on either side of each letter of a script without spaces."""
+    return _any_letter().sub(r" \g<0> ", text)
+
+
+@cache
+def _any_letter() -> re.Pattern[str]:
+    return re.compile(f"[{''.join(_RANGES.values())}]")
+
+
 # ---- splitting ------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,8 @@ from typing import NoReturn
 import streamlit as st
 
 from curation.errors import UserError
-from curation.records import Workspace
 from curation.storage import open_workspace
+from curation.workspace import Workspace
 from dashboard import ui, views
 
 

@@ -15,7 +15,7 @@ import streamlit as st
 
 from curation.catalog import open_catalog, rows
 from curation.errors import UserError
-from curation.records import Workspace
+from curation.workspace import Workspace
 
 Rows = list[dict[str, Any]]
 

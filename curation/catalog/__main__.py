@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from curation.errors import EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, UserError
-from curation.records import Workspace
 from curation.storage import open_workspace
+from curation.workspace import Workspace
 
 EPILOG = """\
 examples:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from curation.catalog.query import open_catalog, rows
-from curation.dedup.decisions import STEP
 from curation.dedup.index import index_files, verify_file
-from curation.records import Workspace
 from curation.shards import file_sha256
+from curation.verdicts import LATE
+from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,6 +58,12 @@ _QUESTIONS: dict[str, tuple[str, str]] = {
             GROUP BY ALL HAVING f.quarantined <> count(q.raw_file_id)""",
         "run {run_id}: {uri}: {quarantined} quarantined, but {rows} entries",
     ),
+    "subjects of findings": (
+        """SELECT DISTINCT run_id, subject_kind, subject_id FROM c.finding WHERE CASE subject_kind
+             WHEN 'run' THEN subject_id NOT IN (SELECT run_id FROM c.run)
+             WHEN 'dataset' THEN subject_id NOT IN (SELECT dataset_id FROM c.dataset) ELSE false END""",
+        "run {run_id}: findings about {subject_kind} {subject_id}, which is not on record",
+    ),
 }
 
 # (table, column, table and column that it must be found in)
@@ -73,6 +79,8 @@ _REFERENCES = (
     ("filter_count", "run_id", "run", "run_id"),
     ("quarantine", "run_id", "run", "run_id"),
     ("quarantine", "raw_file_id", "raw_file", "raw_file_id"),
+    ("contamination", "run_id", "run", "run_id"),
+    ("contamination", "raw_file_id", "raw_file", "raw_file_id"),
     ("dataset", "parent_dataset_id", "dataset", "dataset_id"),
     ("dataset", "run_id", "run", "run_id"),
     ("dataset_shard", "dataset_id", "dataset", "dataset_id"),
@@ -82,6 +90,8 @@ _REFERENCES = (
     ("tombstone_hit", "tombstone_id", "tombstone", "tombstone_id"),
     ("tombstone_hit", "shard_id", "shard", "shard_id"),
     ("shard_removal", "shard_id", "shard", "shard_id"),
+    ("finding", "run_id", "run", "run_id"),
+    ("finding", "probe_id", "probe_metric", "probe_id"),
 )
 
 
@@ -189,7 +199,7 @@ def _wrong_index(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") 
               (SELECT coalesce(sum(documents), 0)::BIGINT FROM c.shard s
                WHERE s.run_id = r.run_id AND shard_kind = 'kept' AND replaces IS NULL) +
               (SELECT coalesce(sum(documents), 0)::BIGINT FROM c.filter_count f
-               WHERE f.run_id = r.run_id AND step = '{STEP}') AS sketched
+               WHERE f.run_id = r.run_id AND {LATE}) AS sketched
             FROM run r WHERE run_id IN ({_DONE}) ORDER BY run_id""",
     )
     folders = workspace.index_folders([run["run_id"] for run in runs])

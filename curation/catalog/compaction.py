@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from curation.records import Workspace, new_ulid, read_rows, rows_to_parquet
+from curation.records import new_ulid
+from curation.workspace import Workspace, read_rows, rows_to_parquet
 
 
 def compact(workspace: Workspace, kind: str, least: int = 2000) -> int:

@@ -17,9 +17,10 @@ from curation.catalog.store import refresh, refresh_lock
 from curation.dedup.index import forget
 from curation.deduplicate import taken_down
 from curation.plan import RunFolder
-from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, Workspace, now
+from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, now
 from curation.shards import ROW_WEIGHT, WEIGHT, ShardFacts, ShardJob, write_documents
 from curation.tombstones import Tombstones
+from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from curation.catalog.store import attach, insert, sql_columns
 from curation.errors import UserError
 from curation.processes import is_alive
-from curation.records import RECORD_TYPES, Workspace
+from curation.records import RECORD_TYPES
 from curation.tombstones import hide_condition
+from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,6 +57,8 @@ CREATE VIEW run AS
         coalesce(a.attempt, 0) AS attempts, r.created_at AS started_at, l.heartbeat_at, a.finished_at,
         a.exit_code, a.why
     FROM c.run r LEFT JOIN _newest_attempt a USING (run_id) LEFT JOIN _liveness l USING (run_id);
+CREATE VIEW probe_metric AS
+    SELECT probe_id, version, metric, ideal, unit, probe_kind AS kind, source, license FROM c.probe_metric;
 """
 
 
@@ -87,7 +90,7 @@ def open_catalog(
         _create_record_views(workspace, connection)
         _create_liveness(workspace, connection)
         for kind in RECORD_TYPES:
-            if kind not in ("run", "shard"):
+            if kind not in ("run", "shard", "probe_metric"):
                 connection.execute(f'CREATE VIEW "{kind}" AS SELECT * FROM c."{kind}"')
         connection.execute(_VIEWS)
         if documents:
@@ -154,9 +157,9 @@ def create_document_view(
         chosen = set(shard_ids)
         wanted = [row for row in wanted if row[0] in chosen]
     connection.execute("CREATE TABLE _document_file (filename VARCHAR, shard_id VARCHAR, shard_kind VARCHAR)")
-    if not wanted:
-        # read_parquet refuses an empty list of files.
-        connection.register("_no_document", empty_document_table())
+    # Every column is there, also where no document was ever rejected, and where shards are older than a column.
+    connection.register("_no_document", empty_document_table())
+    if not wanted:  # read_parquet refuses an empty list of files
         connection.execute(
             "CREATE VIEW document AS SELECT *, NULL::VARCHAR AS shard_id, NULL::VARCHAR AS shard_kind FROM _no_document"
         )
@@ -169,7 +172,7 @@ def create_document_view(
     connection.execute(
         f"CREATE VIEW document AS SELECT d.* EXCLUDE (filename), f.shard_id, f.shard_kind "
         f"FROM read_parquet([{listed}], union_by_name = true, filename = true) d "
-        f"JOIN _document_file f USING (filename){hidden}"
+        f"JOIN _document_file f USING (filename){hidden} UNION ALL BY NAME SELECT * FROM _no_document"
     )
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curation.catalog.compaction import compact
-from curation.records import RECORD_TYPES, RecordFile, Workspace, columns, read_rows
+from curation.records import RECORD_TYPES, columns
+from curation.workspace import RecordFile, Workspace, read_rows
 
 if TYPE_CHECKING:
     import duckdb
 
-CATALOG_SCHEMA = 1
+CATALOG_SCHEMA = 3
 """Raised with any change to the tables: a catalog of another version is rebuilt from the records."""
 
 MOST_FRESH = 200
@@ -238,7 +239,7 @@ def insert(connection: "duckdb.DuckDBPyConnection", table: str, kind: str, rows:
         return
     import pyarrow as pa
 
-    from curation.records import arrow_schema
+    from curation.workspace import arrow_schema
 
     connection.register("incoming", pa.Table.from_pylist(rows, schema=arrow_schema(kind)))
     selected = ", ".join(cast.format(f'"{name}"') for name, cast in zip(names, casts, strict=True))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.records import write_durably
+from curation.workspace import write_durably
 
 Array = np.ndarray[Any, Any]
 

@@ -134,6 +134,20 @@ def forget(folder: Path, taken_down: Iterable[str]) -> int:
     return removed
 
 
+def withdraw(folder: Path, ids: Iterable[str]) -> None:
+    """Make documents of an index in the making count for nothing, nor what was removed for them: a later copy is then
+    judged by itself. Rows and ids stay, as with ``forget``."""
+    forget(folder, ids)
+    wanted = id_array(sorted(ids))
+    for path in index_files(folder):
+        opened = Columns(path)
+        stranded = rows_among(opened.read("leader"), wanted)
+        if stranded.any():
+            columns = {name: opened.read(name) for name in opened.shapes()}
+            columns["text"][stranded] = 0
+            save_columns(path, columns, opened.meta)
+
+
 def verify_file(path: Path) -> int:
     """Number of documents of one file of the index.
 

@@ -12,7 +12,7 @@ from curation.catalog.query import ask
 from curation.demo import site
 from curation.demo.crawl import crawl, serve
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError
-from curation.records import Workspace
+from curation.workspace import Workspace
 
 CURATE = (sys.executable, "-m", "curation.run")
 CONFIG = "smoke"
@@ -23,6 +23,10 @@ _LARGEST_CLUSTER = "SELECT id FROM document WHERE step IS NULL ORDER BY cluster_
 _DUPLICATES = (
     "SELECT DISTINCT url, reason, duplicate_of, round(jaccard, 3) AS jaccard, cluster_size FROM document "
     "WHERE step = 'dedup' ORDER BY duplicate_of, url LIMIT 6"
+)
+_PERSONAL = (
+    "SELECT DISTINCT url, toxicity.cheap AS toxicity, pii.email, pii.phone, pii.card, pii.iban FROM document "
+    "WHERE toxicity.cheap > 0.8 OR pii.card > 0 OR pii.iban > 0 OR pii.phone > 1 ORDER BY url LIMIT 6"
 )
 
 
@@ -82,11 +86,16 @@ def _record(warc: Path) -> None:
 
 
 def _questions(workspace: Workspace) -> list[tuple[str, ...]]:
-    """Commands that show what deduplication removed, and the nearest documents of one that had copies."""
+    """Commands that show what deduplication removed, the nearest documents of one that had copies, and where insults
+    and personal data stand."""
     if not workspace.exists:
         return []
     _, found = ask(workspace, _LARGEST_CLUSTER)
-    return [("curation.catalog", "sql", _DUPLICATES), *(("curation.near", document_id) for (document_id,) in found)]
+    return [
+        ("curation.catalog", "sql", _DUPLICATES),
+        *(("curation.near", document_id) for (document_id,) in found),
+        ("curation.catalog", "sql", _PERSONAL),
+    ]
 
 
 def _run(command: list[str]) -> int:

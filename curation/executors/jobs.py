@@ -20,7 +20,8 @@ from datatrove.pipeline.base import PipelineStep
 from curation.errors import EXIT_INTERRUPTED, UserError
 from curation.executors.common import History, Interrupted, StopSignal, TaskFailed, incomplete
 from curation.executors.local import Supervisor, warm_up
-from curation.records import new_ulid, write_durably
+from curation.records import new_ulid
+from curation.workspace import write_durably
 
 if TYPE_CHECKING:
     from curation.config import CurationConfig

@@ -12,8 +12,9 @@ A filter that needs more than its options (files that they name) has two further
   with the run and is part of what the run is.
 - ``open(cache: Path, prepared: Mapping[str, str]) -> Self``: in each worker: this filter, ready to score.
 
-Further class facts, where the defaults do not fit: ``column`` (of its scores in the shards, its name if absent) and
-``reuse_scores = False`` (scores of a parent run are never taken over).
+Further class facts, where the defaults do not fit: ``column`` (of its scores in the shards, its name if absent),
+``reuse_scores = False`` (scores of a parent run are never taken over) and ``nullable = ("a_score",)`` (scores that are
+null where a document was not scored, which is not 0).
 """
 
 import importlib
@@ -146,15 +147,24 @@ def _build(name: str, options: str) -> Any:
         raise UserError(f"filters.{cls.name}: {error}") from error
 
 
-def stale_scores(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def stale_scores(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    old_prepared: Mapping[str, Any] | None = None,
+    new_prepared: Mapping[str, Any] | None = None,
+) -> list[str]:
     """Filters of a new configuration whose scores differ from those that an old one gave, since an option
-    that ``scored_with`` names differs.
+    that ``scored_with`` names differs, or what ``prepare`` returned.
 
     Args:
         old, new: filter name -> options, as in ``CurationConfig.filters``.
+        old_prepared, new_prepared: what ``prepare_filters`` returned for them.
     """
     stale = []
     for name, options in new.items():
+        if (old_prepared or {}).get(name) != (new_prepared or {}).get(name):
+            stale.append(name)
+            continue
         depends = getattr(registry().get(name), "scored_with", ())
         if not depends or name not in old:
             continue

@@ -1,7 +1,7 @@
 """gzip and zstd data, decompressed step by step in bounded memory and verified, whatever a file claims."""
 
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from io import BytesIO
 from typing import BinaryIO, Literal
 
@@ -325,3 +325,18 @@ class Zstd(Decoder):
         if len(block) < stored:
             raise MemberError("truncated", offset, f"the file ends inside the frame, after byte {position}")
         return block, bool(last)
+
+
+def decompressed(source: Source) -> Iterator[bytes]:
+    """A whole file from its first byte, in pieces: gzip or zstd by its magic number, else as it is.
+
+    Raises:
+        MemberError: compressed data is damaged.
+    """
+    decoder = next((each(source) for each in (Gzip, Zstd) if source.read(0, 4).startswith(each.magic)), None)
+    if decoder is None:
+        yield from bare_chunks(source, 0)
+        return
+    start: int | None = 0
+    while start is not None:
+        start = decoder.next_start((yield from decoder.chunks(start)))

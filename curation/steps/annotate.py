@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from datatrove.data import DocumentsPipeline
+from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from curation.config import CurationConfig
-from curation.filters import column, open_filters
+from curation.filters import column, open_filters, score_columns
+from curation.page_license import PageLicense, license_of_html, license_of_text
+from curation.pii import MASKING, counts, find, mask
 from curation.sources.content import is_blank
 from curation.steps.common import decided, quarantine, reject
 from curation.tombstones import Tombstones
@@ -31,6 +33,7 @@ class Extract(PipelineStep):
         for document in data or ():
             meta = document.metadata
             if not decided(document) and meta["media"] == "html":
+                _state_license(meta, license_of_html(document.text))
                 try:
                     found = extract(document.text, url=meta["url"], config=self.config, crawled_at=meta["crawled_at"])
                 except TooLarge as error:
@@ -48,9 +51,16 @@ class Extract(PipelineStep):
                     document.text = found.text
                     for name in ("title", "author", "date"):
                         meta[name] = getattr(found, name) or meta[name]
+            elif not decided(document):
+                _state_license(meta, license_of_text(document.text))
             if not decided(document) and is_blank(document.text):
                 reject(document, "extract", "no_text")
             yield document
+
+
+def _state_license(meta: dict[str, Any], found: PageLicense | None) -> None:
+    if found is not None:
+        meta["page_license"], meta["page_license_source"] = found.license, found.source
 
 
 class CleanLines(PipelineStep):
@@ -132,6 +142,61 @@ class TakeDown(PipelineStep):
                 meta.pop("reason", None)
                 meta |= {"title": None, "author": None, "language": "und", "language_score": 0.0}
                 reject(document, "takedown", "tombstone")
+            yield document
+
+
+class PersonalData(PipelineStep):
+    """Counts personal data in text, title and author of every document that has a text, and masks it where the run
+    says so: before anything is scored, so that a run over stored texts (``--from``) scores the same texts."""
+
+    type = "formatter"
+    name = "personal data"
+
+    def __init__(self, config: CurationConfig, masked: bool) -> None:
+        """
+        Args:
+            masked: whether the texts are those of a parent run that masked them: its counts stay.
+        """
+        super().__init__()
+        self.config, self.masked = config.pii, masked
+        self.scores = (*score_columns(config.filters), "toxicity", "_toxicity")
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Text is changed only where something was found."""
+        for document in data or ():
+            meta = document.metadata
+            counted = self.masked and meta.get("pii") is not None
+            if document.text and "quarantined" not in meta and not counted:
+                self._look(document)
+            yield document
+
+    def _look(self, document: Document) -> None:
+        meta, masks = document.metadata, self.config.action in MASKING
+        spans = find(document.text, meta["language"], self.config)
+        if spans and masks:
+            document.text = mask(document.text, spans)
+            for name in self.scores:  # of a parent run, of the text as it was
+                meta.pop(name, None)
+        for name in ("title", "author"):
+            value = meta.get(name)
+            if value and (found := find(value, meta["language"], self.config)):
+                spans = [*spans, *found]
+                meta[name] = mask(value, found) if masks else value
+        meta["pii"] = counts(spans)
+
+
+class RejectPersonalData(PipelineStep):
+    """Rejects documents that hold personal data, with the first of its kinds as the reason."""
+
+    type = "filter"
+    name = "pii"
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Behind the filters, which have scored by now."""
+        for document in data or ():
+            kinds = [kind for kind, number in (document.metadata.get("pii") or {}).items() if number]
+            if kinds:
+                reject(document, "pii", kinds[0])
             yield document
 
 

@@ -13,6 +13,7 @@ from curation.config import CurationConfig
 from curation.journal import Journal
 from curation.plan import RunFolder
 from curation.steps.common import FINAL_STEPS, Position, committed, document_id, quarantine, reject
+from curation.toxicity.prepared import parse_prepared, set_aside
 
 
 @dataclass(slots=True)
@@ -152,6 +153,8 @@ class ReadShards(PipelineStep):
         super().__init__()
         self.folder, self.journal = folder, journal
         self.counts: dict[str, int] = {}
+        self.toxicity = (parse_prepared(folder.load("parent_prepared")), parse_prepared(folder.load("prepared")))
+        """What scores of the parent depended on, and what those of this run do."""
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Yield the documents of task ``rank`` behind what is committed."""
@@ -169,6 +172,7 @@ class ReadShards(PipelineStep):
             step, reason = row.pop("step", None), row.pop("reason", None)
             row |= {"_position": position, "_damage": False, "_code": None}
             row |= {"duplicate_of": None, "jaccard": None, "cluster_size": None}
+            set_aside(row, *self.toxicity)
             document = Document(text=text, id=row.pop("id"), metadata=row)
             if step in FINAL_STEPS:
                 reject(document, step, reason)
@@ -188,6 +192,6 @@ class ReadShards(PipelineStep):
                 if statistics is None or (statistics.max >= low and statistics.min <= high):
                     groups.append(group)
             for batch in shard.iter_batches(batch_size=64, row_groups=groups):
-                for row in batch.to_pylist():
+                for row in batch.to_pylist(maps_as_pydicts="strict"):
                     if (number := numbers.get(row["raw_file_id"])) is not None:
                         yield (number, row["record_offset"], row["record_index"]), row

@@ -15,11 +15,13 @@ from curation.config import CurationConfig
 from curation.dedup.moves import sketch_path
 from curation.dedup.sketch import Sketches
 from curation.filters import score_columns
+from curation.filters.decontaminate import METADATA as MATCHES
 from curation.plan import RunFolder
-from curation.records import write_durably
 from curation.shards import ROW_WEIGHT, PartWriter
 from curation.steps.common import Position, StopRequested
 from curation.steps.read import ReadRecords, ReadShards
+from curation.toxicity.prepared import save_known
+from curation.workspace import write_durably
 
 COMMIT_SECONDS = 0.5
 COMMIT_SHARE = 0.05
@@ -54,6 +56,9 @@ class WriteParts(PipelineStep):
     def _clear(self) -> None:
         self.after: Position | None = None
         self.rejected: dict[tuple[str, str, str, bool], list[int]] = {}
+        self.contaminated: list[tuple[str, str, str, str, str, float, int, int]] = []
+        self.known_toxicity: dict[int, Any] = {}
+        """Row -> scores that a parent run has from the model, used again if the document survives."""
         self.quarantined: list[tuple[str, int, int, str, str]] = []
         self.unstored: dict[str, int] = {}
         self.damaged: set[str] = set()
@@ -96,6 +101,11 @@ class WriteParts(PipelineStep):
             row["cluster_size"] = 1 if sketched else None
             sequence = self.writer.documents
             text_bytes = self.writer.add("rejected" if "step" in meta else "kept", row)
+            for match in meta.get(MATCHES, ()):
+                found = (match.item_set, match.item_id, match.how, match.overlap, match.begin, match.end)
+                self.contaminated.append((document.id, raw_file_id, *found))
+            if "_toxicity" in meta:
+                self.known_toxicity[sequence] = meta["_toxicity"]
             if self.sketches is not None and sketched:
                 self.sketches.add(document, sequence, ROW_WEIGHT + text_bytes)
         else:
@@ -128,6 +138,8 @@ class WriteParts(PipelineStep):
         if self.sketches is not None:
             row_groups = {each.language: each.row_group or 0 for each in pieces if each.shard_kind == "kept"}
             sketches = self.sketches.save(sketch_path(path), row_groups)
+        if self.known_toxicity:
+            save_known(path, self.known_toxicity)
         return {
             "part": path.name,
             "sketches": sketches,
@@ -138,4 +150,5 @@ class WriteParts(PipelineStep):
             "pieces": [asdict(piece) for piece in pieces],
             "rejected": [[*key, *counts] for key, counts in sorted(self.rejected.items())],
             "quarantined": self.quarantined,
+            "contaminated": self.contaminated,
         }

@@ -8,8 +8,8 @@ from typing import Any
 import streamlit as st
 
 from curation import summary
-from curation.records import Workspace
 from curation.sources.record import QUARANTINED
+from curation.workspace import Workspace
 from dashboard import ui
 
 TITLE = "Overview"

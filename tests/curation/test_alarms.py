@@ -7,7 +7,7 @@ import pytest
 
 from curation.alarms import alarms, printable
 from curation.dedup.config import AlarmConfig
-from curation.records import Workspace
+from curation.workspace import Workspace
 from tests.curation import inputs
 from tests.curation.commands import NO_DEDUP, ask, curate
 

@@ -17,7 +17,7 @@ from curation.dedup.phases import Limits
 from curation.dedup.similarity import match_curve
 from curation.deduplicate import plan_stages
 from curation.plan import RunFolder
-from curation.records import Workspace
+from curation.workspace import Workspace
 from tests.curation.commands import ask, check, command, curate, digests, family, kill_group, none_left, start
 from tests.curation.dedup.pairs import planted, similarity, write_jsonl
 from tests.curation.dedup.planted import UNSPACED, mistyped, text_of

@@ -22,7 +22,7 @@ from curation.dedup.similarity import SIGNATURE_SEED, jaccard, signatures
 from curation.dedup.sketch import parameters
 from curation.deduplicate import held_by
 from curation.near import main
-from curation.records import Workspace
+from curation.workspace import Workspace
 from tests.curation import inputs
 from tests.curation.commands import ROOT, ask, curate, environment
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from curation import records
-from curation.records import ULID_PATTERN, RecordFile, Tombstone, Workspace
+from curation.records import ULID_PATTERN, Tombstone
+from curation.workspace import RecordFile, Workspace, read_rows
 
 
 def tombstone(number: int) -> Tombstone:
@@ -26,7 +27,7 @@ def all_rows(workspace: Workspace) -> list[dict[str, object]]:
     """Rows as the catalog sees them: each once, whatever files repeat it."""
     seen: dict[tuple[str, str, str], dict[str, object]] = {}
     for file in workspace.record_files():
-        for source, row in records.read_rows(file):
+        for source, row in read_rows(file):
             seen[(file.kind, source, json.dumps(row, sort_keys=True))] = row
     return list(seen.values())
 
@@ -70,7 +71,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 def test_unknown_fields_are_ignored_and_missing_ones_null(tmp_path: Path) -> None:
     path = tmp_path / "old.json"
     path.write_text('{"schema": 0, "tombstone_id": "x", "colour": "red"}')
-    ((name, row),) = records.read_rows(RecordFile("tombstone", "old", str(tmp_path), "json"))
+    ((name, row),) = read_rows(RecordFile("tombstone", "old", str(tmp_path), "json"))
     assert name == "old"
     assert row["tombstone_id"] == "x"
     assert row["what"] is None
@@ -81,7 +82,7 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_text('{"schema":')
     with pytest.raises(ValueError, match=r"bad\.json is not a readable record"):
-        records.read_rows(RecordFile("tombstone", "bad", str(tmp_path), "json"))
+        read_rows(RecordFile("tombstone", "bad", str(tmp_path), "json"))
 
 
 def test_many_writers_at_once(tmp_path: Path) -> None:

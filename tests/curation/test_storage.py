@@ -23,8 +23,9 @@ from curation.dedup.index import forget
 from curation.errors import UserError
 from curation.near import main as near
 from curation.processes import this_process
-from curation.records import FilterCount, Run, RunEnd, Workspace, now
+from curation.records import FilterCount, Run, RunEnd, now
 from curation.storage import ObjectWorkspace, open_workspace, working_home
+from curation.workspace import Workspace
 from tests.curation import inputs, s3_server
 from tests.curation.commands import ask, command, curate, digests, kill_group, start
 from tests.curation.s3_server import Bucket

@@ -27,8 +27,8 @@ from curation.records import (
     Shard,
     Tombstone,
     TombstoneHit,
-    Workspace,
 )
+from curation.workspace import Workspace
 from dashboard import views
 from dashboard.ui import plain
 from dashboard.views.overview import waterfall

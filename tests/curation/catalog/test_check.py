@@ -8,7 +8,8 @@ import pytest
 
 from curation.catalog.check import check
 from curation.catalog.gc import collect
-from curation.records import DatasetShard, FilterCount, Workspace
+from curation.records import DatasetShard, FilterCount
+from curation.workspace import Workspace
 from tests.curation import inputs
 from tests.curation.commands import ask, command, curate, digests, kill_group, start, wait_for_parts
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from curation.catalog import compaction
-from curation.records import Workspace
+from curation.workspace import Workspace
 from tests.curation.test_records import all_rows, tombstone
 
 

@@ -14,7 +14,8 @@ from curation.catalog import compaction, open_catalog, refresh, rows
 from curation.catalog.query import ask
 from curation.catalog.store import MOST_FRESH, refresh_lock
 from curation.errors import UserError
-from curation.records import FilterCount, Run, RunEnd, Tombstone, Workspace
+from curation.records import FilterCount, Run, RunEnd, Tombstone
+from curation.workspace import Workspace
 
 
 def a_run(run_id: str) -> Run:

@@ -19,7 +19,7 @@ from curation.journal import Journal
 from curation.pipeline import load_poison
 from curation.plan import RunFolder
 from curation.progress import Progress
-from curation.records import Workspace, write_durably
+from curation.workspace import Workspace, write_durably
 
 
 class LostJobs:
