@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from curation.errors import UserError
-from curation.toxicity.checkpoint import NotAtHand, find_checkpoint, load_checkpoint
+from curation.toxicity.checkpoint import NotAtHand, cached_release, find_checkpoint, load_checkpoint
 from tests.curation.toxicity import small_model
 
 
@@ -187,3 +187,15 @@ def test_what_cannot_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     cached.write_bytes(b"cut off")
     with pytest.raises(UserError, match="is damaged"):
         find_checkpoint("original")
+
+
+def test_the_cache_is_torch_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        ("TORCH_HOME", str(tmp_path)),
+        ("XDG_CACHE_HOME", str(tmp_path / "x")),
+        ("HOME", str(tmp_path)),
+    ):
+        for other in ("TORCH_HOME", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(other, raising=False)
+        monkeypatch.setenv(name, value)
+        assert cached_release("original").parents[1] == Path(torch.hub.get_dir())
