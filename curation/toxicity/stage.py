@@ -70,6 +70,9 @@ def plan_toxicity(folder: RunFolder, config: ToxicityConfig, tasks: int) -> list
     least: float | None = float(prepared.threshold or 0)
     if not prepared.model:
         least = config.cheap_threshold
+    if least is None:  # nobody decides: nothing to look for
+        folder.save("toxicity/count", [])
+        return []
     known_languages = set(prepared.languages.split(",")) if prepared.model else {LANGUAGE}
     found: list[tuple[str, list[list[Any]], int]] = []
     survivors = sent = 0
@@ -79,7 +82,7 @@ def plan_toxicity(folder: RunFolder, config: ToxicityConfig, tasks: int) -> list
             rows = list(_candidates(part, groups))
             survivors += len(rows)
             chosen = [row for row in rows if row.language in known_languages and _is_sent(row.cheap, least)]
-            if chosen and least is not None:
+            if chosen:
                 sent += len(chosen)
                 weight = sum(min(row.weight, 2000 * config.max_windows) for row in chosen)
                 found.append((str(part), [[r.sequence, r.piece, r.weight, r.id] for r in chosen], weight))
@@ -127,9 +130,9 @@ def _candidates(part: Path, groups: Sequence[int]) -> Iterator[_Row]:
                     yield _Row(row[SEQUENCE], group, row[WEIGHT], row["id"], row["language"], cheap)
 
 
-def _is_sent(cheap: float | None, least: float | None) -> bool:
+def _is_sent(cheap: float | None, least: float) -> bool:
     """Where the cheap model has no say, its threshold has none either."""
-    return least is not None and (cheap is None or cheap >= round(least, 4))
+    return cheap is None or cheap >= round(least, 4)
 
 
 class ScoreToxicity(PipelineStep):
