@@ -9,7 +9,7 @@ import hashlib
 import re
 from functools import lru_cache
 from importlib.metadata import version
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,11 +43,11 @@ def packaged_model() -> tuple[str, list[Path]]:
     Raises:
         UserError: the package is not installed.
     """
-    try:
-        folder = Path(str(files("profanity_check") / "data"))
-        name = f"{PACKAGE} {version(PACKAGE)}"
-    except ModuleNotFoundError as error:
-        raise UserError(f"toxicity: the package {PACKAGE} is not installed: pip install {PACKAGE}") from error
+    spec = find_spec("profanity_check")  # importing the package would load its model, and scikit-learn with it
+    if spec is None or spec.origin is None:
+        raise UserError(f"toxicity: the package {PACKAGE} is not installed: pip install {PACKAGE}")
+    folder = Path(spec.origin).parent / "data"
+    name = f"{PACKAGE} {version(PACKAGE)}"
     return name, [folder / "vectorizer.joblib", folder / "model.joblib"]
 
 
