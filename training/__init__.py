@@ -1,0 +1,1 @@
+"""Pretraining and fine-tuning on the workspace's token shards, with nanotron's 3D parallelism."""
