@@ -73,6 +73,7 @@ $(VENV)/.created:
 	fi; \
 	echo "creating $(VENV) with $$($$python --version)"; \
 	$$python -m venv --clear $(VENV)
+	@$(PIP) --upgrade 'pip>=25' # older ones take ten minutes to choose versions
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml Makefile | $(VENV)/.created
