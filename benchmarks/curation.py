@@ -6,6 +6,8 @@ Usage: python benchmarks/curation.py [--crawl FOLDER] [--repeat 1,10,100] [--sto
 Baseline: datatrove's WarcReader, Trafilatura, LanguageFilter, GopherRepetition, GopherQuality, C4, FineWeb and the
 four stages of MinHash (``parts/stock.py``), installed by pip as its users do, into an environment of its own that is
 made once in the cache folder. Ours: ``python -m curation.run`` with its default preset, ``precise`` and ``fast``.
+``*-same-work`` are ours without what the stock recipe does not do and that can be left out (personal data,
+toxicity); what remains on top is every score of every filter, rejected texts, licences, and the catalog.
 Both run with one worker on the crawl, and on the crawl repeated with edits (``parts/inputs.py``), so that fixed
 costs (starting, loading models) and costs a page can be told apart; ours also with two workers. CPU time is that of
 all processes together; peak memory is that of the largest one. F1 is that of word 4-grams of the extracted text
@@ -28,7 +30,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this fold
 
 from benchmarks.parts.commands import CACHE, ROOT, call, measure, part, stock_environment
 
-RECIPES = ("stock", "precise", "fast")
+SAME_WORK = ("--pii.action", "off", "--toxicity.model", "none")
+OURS = {
+    "precise": ("--extract.extractor", "precise"),
+    "fast": ("--extract.extractor", "fast"),
+    "precise-same-work": ("--extract.extractor", "precise", *SAME_WORK),
+    "fast-same-work": ("--extract.extractor", "fast", *SAME_WORK),
+}
+"""Recipe -> options."""
+RECIPES = ("stock", *OURS)
 
 
 @dataclass(frozen=True)
@@ -64,12 +74,12 @@ def run_stock(python: Path, crawl: Path, scratch: Path) -> tuple[dict[str, float
     return figures, stages["kept"]
 
 
-def run_ours(extractor: str, workers: int, crawl: Path, scratch: Path) -> tuple[dict[str, float], int]:
+def run_ours(recipe: str, workers: int, crawl: Path, scratch: Path) -> tuple[dict[str, float], int]:
     """(figures, survivors) of our command."""
     with tempfile.TemporaryDirectory(dir=scratch) as workspace:
         where = ["--workspace", workspace]
         command = [sys.executable, "-m", "curation.run", crawl, *where, "--execution.workers", str(workers)]
-        figures = measure([*command, "--extract.extractor", extractor], scratch, accepted=(0, 1))
+        figures = measure([*command, *OURS[recipe]], scratch, accepted=(0, 1))
         sql = "SELECT coalesce(sum(documents), 0)::BIGINT AS kept FROM shard WHERE shard_kind = 'kept'"
         row = json.loads(call([sys.executable, "-m", "curation.catalog", "sql", sql, *where, "--format", "json"]))
     return figures, int(row["kept"])
@@ -87,7 +97,7 @@ def quality(recipes: Sequence[str], python: Path | None, crawl: Path, scratch: P
                 (texts,) = Path(out).glob("texts/*.jsonl")
                 found[recipe] = part("quality", crawl, texts)
         else:
-            found[recipe] = part("quality", crawl, recipe)
+            found[recipe] = part("quality", crawl, OURS[recipe][1])
     return found
 
 
@@ -131,7 +141,7 @@ def summarise(runs: Sequence[Measured], f1: dict[str, Any]) -> dict[str, Any]:
 def show(run: Measured) -> None:
     """A line of the first table."""
     print(
-        f"{run.recipe:<9}{run.workers:>8}{run.times:>7}{run.pages:>9,}{run.kept:>9,}{run.cpu_s:>10.1f}{run.wall_s:>10.1f}"
+        f"{run.recipe:<18}{run.workers:>8}{run.times:>7}{run.pages:>9,}{run.kept:>9,}{run.cpu_s:>10.1f}{run.wall_s:>10.1f}"
         f"{run.pages / run.cpu_s:>14.1f}{run.pages / run.wall_s:>11.1f}{run.peak_mb:>9.0f}",
         flush=True,
     )
@@ -140,10 +150,10 @@ def show(run: Measured) -> None:
 def show_summary(summary: dict[str, Any]) -> None:
     """The second table."""
     heads = ("fixed CPU s", 12), ("CPU ms/page", 13), ("pages/CPU-s", 13), ("x stock", 9), ("last step", 11), ("F1", 8)
-    print(f"\n{'recipe':<9}" + "".join(f"{head:>{width}}" for head, width in heads))
+    print(f"\n{'recipe':<18}" + "".join(f"{head:>{width}}" for head, width in heads))
     for name, row in summary.items():
         print(
-            f"{name:<9}{row['fixed_cpu_s']:>12.1f}{row['cpu_ms_a_page']:>13.2f}{row['pages_per_cpu_s']:>13.1f}"
+            f"{name:<18}{row['fixed_cpu_s']:>12.1f}{row['cpu_ms_a_page']:>13.2f}{row['pages_per_cpu_s']:>13.1f}"
             f"{row.get('times_stock', float('nan')):>9.2f}{row['cpu_ms_a_page_of_last_step']:>11.2f}"
             f"{row.get('f1', float('nan')):>8.4f}"
         )
@@ -181,7 +191,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         scratch = Path(folder)
         print(
-            f"{'recipe':<9}{'workers':>8}{'times':>7}{'pages':>9}{'kept':>9}{'CPU s':>10}{'wall s':>10}"
+            f"{'recipe':<18}{'workers':>8}{'times':>7}{'pages':>9}{'kept':>9}{'CPU s':>10}{'wall s':>10}"
             f"{'pages/CPU-s':>14}{'pages/s':>11}{'peak MB':>9}"
         )
         sizes = {name: options.stock_repeat if name == "stock" else options.repeat for name in options.recipes}

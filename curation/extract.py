@@ -18,6 +18,7 @@ from curation.errors import UserError
 if TYPE_CHECKING:
     from lxml.etree import XPath, _Element
     from lxml.html import HtmlElement
+    from resiliparse.parse.html import HTMLTree
 
 DEEPEST = 2000
 """Upper end of ``max_depth``: libxml2 stops reading a page at a depth of 2048."""
@@ -81,7 +82,7 @@ def extract(html: str, *, url: str | None, config: ExtractConfig, crawled_at: da
     """Main text and metadata of a page, from nothing but the arguments (no state, no today's date).
 
     Args:
-        html: the decoded page; whatever charset it names in itself is not heeded.
+        html: the decoded page, clean in the sense of ``curation.charset``; the charset it names is not heeded.
         url: where it was, a source for its date.
         config: extractor and limits.
         crawled_at: no date of publication lies after this.
@@ -92,7 +93,7 @@ def extract(html: str, *, url: str | None, config: ExtractConfig, crawled_at: da
     """
     if len(html) > config.max_html_bytes:  # before anything is copied
         raise TooLarge(f"{len(html)} characters of HTML; extract.max_html_bytes is {config.max_html_bytes}")
-    html = _BAD_REFERENCE.sub("\ufffd", clean_text(html))
+    html = _BAD_REFERENCE.sub("\ufffd", html)
     html = html.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
     if match := _SELF_CLOSED.search(html, 0, 4096):
         html = html[: match.end() - 2] + html[match.end() - 1 :]
@@ -104,11 +105,13 @@ def extract(html: str, *, url: str | None, config: ExtractConfig, crawled_at: da
     if crawled_at and crawled_at.date() < date.fromisoformat(LATEST_DATE):
         latest = (crawled_at + timedelta(days=1)).date().isoformat()  # it may be tomorrow where the page is
     with _cpu_limit(config.cpu_limit_s):
-        tree = _parse(body, config)
-        if tree is None:
-            return Extracted()
-        run = _precise if config.extractor == "precise" else _fast
-        found = run(tree, url, latest)
+        if config.extractor == "fast" and _is_ordinary(html, config):
+            found = _fast(html, latest, config)
+        else:
+            tree = _parse(body, config)
+            if tree is None:
+                return Extracted()
+            found = _precise(tree, url, latest) if config.extractor == "precise" else _fast_from_tree(tree, latest)
     lines = "\n".join(line.rstrip() for line in clean_text(found.text).split("\n"))
     found.text = _BLANK_LINES.sub("\n\n", lines).strip("\n")
     found.title, found.author = _one_line(found.title), _one_line(found.author)
@@ -288,6 +291,7 @@ def _prepare_trafilatura() -> None:
     metadata.extract_catstags = lambda *_: []
     metadata.extract_license = lambda *_: None
     metadata.extract_sitename = lambda *_: None
+    metadata.extract_author = lambda *_: None  # guesses from the page's body; what its head states is read before
     for paths in vars(xpaths).values():
         if isinstance(paths, list):
             paths[:] = [quicker(path) if isinstance(path, XPath) else path for path in paths]
@@ -325,24 +329,64 @@ def _compare_where_it_matters(compare: Callable[..., Any]) -> Callable[..., Any]
 _FORMATTING = "b big code em font i nobr s small strike strong tt u".split()
 """Elements that HTML parsers open anew in each paragraph after one where they were left open: 48 kB
 of them make lexbor (resiliparse) take 3.7 GB. They mean nothing for the text."""
+_FORMATTING_TAG = re.compile(rf"<(?:{'|'.join(_FORMATTING)})[\s/>]", re.I)
+_MAX_REOPENED = 500_000
+"""Elements that lexbor may make by opening formatting anew behind every tag: 50 MB."""
+_MAX_ORDINARY_NODES = 20_000
+"""So many nested elements take lexbor half a second; news pages have a quarter of it."""
+_BODY = re.compile(r"<body[\s/>]", re.I)
 
 
-def _fast(tree: "HtmlElement", url: str | None, latest: str) -> Extracted:
+def _is_ordinary(html: str, config: ExtractConfig) -> bool:
+    """Whether resiliparse's own parser can be let loose on the page, by upper bounds on what it would build."""
+    tags = html.count("<")
+    if tags + html.count("=") > min(config.max_nodes, _MAX_ORDINARY_NODES):
+        return False
+    return tags * len(_FORMATTING_TAG.findall(html)) <= _MAX_REOPENED
+
+
+def _fast(html: str, latest: str, config: ExtractConfig) -> Extracted:
     """resiliparse, which goes by the names of elements and classes; metadata from the head alone."""
+    from resiliparse.parse.html import HTMLTree
+
+    tree = HTMLTree.parse(html)
+    if tree.document is None or tree.body is None:
+        return Extracted()
+    if tree.document.query_selector(_nested(config.max_depth + 1)) is not None:
+        raise TooDeep(f"elements nested more than {config.max_depth} deep (extract.max_depth)")
+    found = Extracted(_main_text(tree))
+    body = _BODY.search(html)
+    head = _parse(html[: body.start() if body else _HEAD_CHARACTERS].encode(), config)
+    if head is not None:
+        found.title, found.author, found.date = _metadata(head, latest)
+    return found
+
+
+_HEAD_CHARACTERS = 2**16
+"""Where the metadata is looked for in a page that does not say where its body begins."""
+
+
+@cache
+def _nested(depth: int) -> str:
+    """A CSS selector for elements that so many are around, themselves included."""
+    return ">".join("*" * depth)
+
+
+def _fast_from_tree(tree: "HtmlElement", latest: str) -> Extracted:
+    """The same for odd pages: from a tree that has passed the limits, without what lexbor stumbles over."""
     from lxml import etree
-    from resiliparse.extract.html2text import extract_plain_text
 
     found = Extracted("", *_metadata(tree, latest))
     etree.strip_elements(tree, "script", "style", with_tail=False)
     etree.strip_tags(tree, *_FORMATTING)
-    found.text = extract_plain_text(
-        etree.tostring(tree, encoding="unicode", method="html"),
-        main_content=True,
-        comments=False,
-        alt_texts=False,
-        list_bullets=False,
-    )
+    found.text = _main_text(etree.tostring(tree, encoding="unicode", method="html"))
     return found
+
+
+def _main_text(page: "str | HTMLTree") -> str:
+    from resiliparse.extract.html2text import extract_plain_text
+
+    return extract_plain_text(page, main_content=True, comments=False, alt_texts=False, list_bullets=False)
 
 
 _META = {

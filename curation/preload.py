@@ -16,6 +16,7 @@ import resiliparse.extract.html2text
 import safetensors.numpy
 import trafilatura
 from datatrove.data import Document
+from loguru._better_exceptions import ExceptionFormatter
 
 import curation.pipeline
 import curation.sources.content
@@ -45,6 +46,8 @@ def warm() -> None:
     for each in build_filters(dict.fromkeys(registry())):
         each.score(Document(text="A page, with “quotes”.", id="", metadata={"language": "eng_Latn"}))
     find("Call +44 20 7946 0018, card 4111 1111 1111 1111, GB82 WEST 1234 5698 7654 32.", "eng_Latn", PiiConfig())
+    folders = ExceptionFormatter._get_lib_dirs()  # type: ignore[no-untyped-call]  # asked for anew, 4 ms, at each of the three sinks of a task
+    ExceptionFormatter._get_lib_dirs = staticmethod(lambda: folders)  # type: ignore[method-assign]
     pyarrow.Table.from_pylist([{"text": "a"}])  # looks for pandas, which takes a while where it is installed
     try:
         Identifier(LanguageConfig()).identify("A sentence.")

@@ -28,7 +28,7 @@ EXTRACTORS = ["precise", "fast"]
 def run(html: str, extractor: str = "precise", url: str | None = None, **options: Any) -> Extracted:
     crawled_at = options.pop("crawled_at", None)
     config = ExtractConfig(extractor=extractor, **options)  # type: ignore[arg-type]
-    return extract(html, url=url, config=config, crawled_at=crawled_at)
+    return extract(clean_text(html), url=url, config=config, crawled_at=crawled_at)
 
 
 def pages(archive: Path) -> list[tuple[str, str, str]]:
