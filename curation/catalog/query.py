@@ -93,10 +93,13 @@ def open_catalog(
             if kind not in ("run", "shard", "probe_metric"):
                 connection.execute(f'CREATE VIEW "{kind}" AS SELECT * FROM c."{kind}"')
         connection.execute(_VIEWS)
+        metric_files = create_metric_view(workspace, connection)
         if documents:
             create_document_view(workspace, connection)
         if locked:
             connection.execute(f"SET allowed_directories = ['{_quoted(workspace.shard_url('shards'))}']")
+            listed = ", ".join(f"'{_quoted(file)}'" for file in metric_files)
+            connection.execute(f"SET allowed_paths = [{listed}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
         yield connection
@@ -138,6 +141,35 @@ def _create_liveness(workspace: Workspace, connection: "duckdb.DuckDBPyConnectio
         status = "running" if is_alive(row, beat, STALE_SECONDS) else "dead"
         stamp = None if beat is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(beat))
         connection.execute("INSERT INTO _liveness VALUES (?, ?, ?)", [row["run_id"], status, stamp])
+
+
+def create_metric_view(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> list[str]:
+    """Create the view ``metric``: a row for each number in ``runs/<run_id>/metrics-<attempt>.jsonl``, of each step that
+    of the newest attempt at it. Returns the files, which are read when the view is."""
+    files = sorted(str(path) for path in workspace.runs.glob("*/metrics-*.jsonl"))
+    columns = "run_id VARCHAR, attempt BIGINT, step BIGINT, name VARCHAR, value DOUBLE"
+    if not files:
+        connection.execute(f"CREATE TABLE metric ({columns})")
+        return []
+    listed = ", ".join(f"'{_quoted(file)}'" for file in files)
+    # The last line of a run that is at work, or was killed, may be cut off.
+    connection.execute(
+        f"""CREATE VIEW metric AS
+            WITH line AS (
+                SELECT parse_path(filename)[-2] AS run_id,
+                       regexp_extract(filename, 'metrics-([0-9]+)', 1)::BIGINT AS attempt, json
+                FROM read_json_objects([{listed}], format = 'newline_delimited', ignore_errors = true, filename = true)
+                WHERE json IS NOT NULL
+            ), number AS (
+                SELECT run_id, attempt, (json ->> '$.step')::BIGINT AS step,
+                       unnest(map_entries(json::MAP(VARCHAR, DOUBLE))) AS entry
+                FROM line
+            )
+            SELECT run_id, attempt, step, entry.key AS name, entry.value AS value
+            FROM number WHERE entry.key <> 'step'
+            QUALIFY row_number() OVER (PARTITION BY run_id, step, name ORDER BY attempt DESC) = 1"""
+    )
+    return files
 
 
 def create_document_view(
