@@ -92,7 +92,7 @@ def _newest(connection: "duckdb.DuckDBPyConnection", name: str) -> dict[str, Any
 
 
 def find(connection: "duckdb.DuckDBPyConnection", reference: str) -> dict[str, Any]:
-    """The dataset ``name`` (newest version) or ``name@version``.
+    """The dataset ``name`` (newest version), ``name@version``, or of this id.
 
     Raises:
         UserError: there is none; the existing ones are listed.
@@ -100,13 +100,31 @@ def find(connection: "duckdb.DuckDBPyConnection", reference: str) -> dict[str, A
     name, _, version = reference.partition("@")
     found = rows(
         connection,
-        "SELECT * FROM dataset WHERE name = ? AND (? = '' OR version::VARCHAR = ?) ORDER BY version DESC LIMIT 1",
-        [name, version, version],
+        "SELECT * FROM dataset WHERE dataset_id = ? OR name = ? AND (? = '' OR version::VARCHAR = ?) "
+        "ORDER BY version DESC LIMIT 1",
+        [reference, name, version, version],
     )
     if not found:
         known = rows(connection, "SELECT DISTINCT name || '@' || version AS n FROM dataset")
         raise unknown_name("dataset", reference, [row["n"] for row in known] or ["none yet"])
     return found[0]
+
+
+def find_texts(connection: "duckdb.DuckDBPyConnection", reference: str) -> dict[str, Any]:
+    """The dataset as ``find`` does, if it is one of documents.
+
+    Raises:
+        UserError: there is none, or it is one of tokens; what it was made from is named.
+    """
+    found = find(connection, reference)
+    if found["tokenizer_sha256"] is None:
+        return found
+    sql = "SELECT name || '@' || version AS n FROM dataset WHERE dataset_id = ?"
+    source = rows(connection, sql, [found["parent_dataset_id"]])
+    raise UserError(
+        f"dataset {found['name']}@{found['version']} holds tokens, not texts; name the one that it was made from"
+        + (f": {source[0]['n']}" if source else "")
+    )
 
 
 def members(connection: "duckdb.DuckDBPyConnection", dataset_id: str) -> list[dict[str, Any]]:
@@ -124,7 +142,7 @@ def diff(workspace: Workspace, old: str, new: str) -> list[dict[str, Any]]:
     from curation.catalog.query import create_document_view
 
     with open_catalog(workspace, locked=False) as connection:
-        first, second = find(connection, old), find(connection, new)
+        first, second = find_texts(connection, old), find_texts(connection, new)
         ids: dict[str, list[str]] = {}
         for side, dataset in (("a", first), ("b", second)):
             ids[side] = [row["shard_id"] for row in members(connection, dataset["dataset_id"])]
@@ -147,7 +165,7 @@ def diff(workspace: Workspace, old: str, new: str) -> list[dict[str, Any]]:
 def documents(workspace: Workspace, reference: str, batch_size: int = 256) -> Iterator[Any]:
     """Arrow record batches of a dataset's documents in order of path, without what is taken down."""
     with open_catalog(workspace) as connection:
-        shards = members(connection, find(connection, reference)["dataset_id"])
+        shards = members(connection, find_texts(connection, reference)["dataset_id"])
         tombstones = rows(connection, "SELECT what, value FROM tombstone")
     yield from stored(workspace, [shard["path"] for shard in shards], tombstones, batch_size)
 

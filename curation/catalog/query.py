@@ -27,6 +27,8 @@ STALE_SECONDS = 60.0
 """A run on another machine is dead when its heartbeat (every 5 s; in object storage every 20 s) is older than this."""
 
 # Facts of a shard stay (what held a document is asked for after a take-down); `shard` shows those on disk.
+# A dataset held a document if the shard that did, or one before it, is in it; one of tokens only if its run began before
+# the document was hidden.
 _VIEWS = """
 CREATE VIEW _gone AS SELECT replaces AS shard_id, shard_id AS replaced_by FROM c.shard WHERE replaces IS NOT NULL
     UNION ALL SELECT shard_id, NULL FROM c.shard_removal;
@@ -40,6 +42,16 @@ CREATE VIEW current_shard AS
         WHERE g.replaced_by IS NOT NULL)
     SELECT origin AS shard_id, chain.shard_id AS current_shard_id
     FROM chain WHERE chain.shard_id NOT IN (SELECT shard_id FROM _gone);
+CREATE VIEW token_shard AS SELECT * FROM c.token_shard
+    WHERE token_shard_id NOT IN (SELECT replaces FROM c.token_shard WHERE replaces IS NOT NULL);
+CREATE VIEW _descent AS
+    WITH RECURSIVE descent(shard_id, ancestor) AS (
+        SELECT shard_id, shard_id FROM c.shard
+        UNION SELECT d.shard_id, s.replaces FROM descent d JOIN c.shard s ON s.shard_id = d.ancestor
+        WHERE s.replaces IS NOT NULL)
+    SELECT * FROM descent;
+CREATE VIEW _held AS SELECT shard_id, dataset_id, NULL::TIMESTAMP AS read_at FROM c.dataset_shard
+    UNION SELECT t.shard_id, t.dataset_id, r.created_at FROM c.token_shard t LEFT JOIN c.run r USING (run_id);
 CREATE VIEW takedown AS
     SELECT t.tombstone_id, t.what, t.value, t.why, t.requested_at, h.document_id, h.shard_id, s.path AS
         shard_path, s.run_id, d.dataset_id, d.name AS dataset, d.version AS dataset_version,
@@ -47,7 +59,9 @@ CREATE VIEW takedown AS
         h.shard_id IS NOT NULL AND h.shard_id NOT IN (SELECT shard_id FROM _gone) AS on_disk
     FROM c.tombstone t LEFT JOIN c.tombstone_hit h USING (tombstone_id)
     LEFT JOIN c.shard s ON s.shard_id = h.shard_id
-    LEFT JOIN c.dataset_shard ds ON ds.shard_id = h.shard_id
+    LEFT JOIN (SELECT e.shard_id, o.dataset_id, max(o.read_at) AS read_at FROM _descent e
+               JOIN _held o ON o.shard_id = e.ancestor GROUP BY ALL) ds
+        ON ds.shard_id = h.shard_id AND (ds.read_at IS NULL OR ds.read_at <= t.requested_at)
     LEFT JOIN c.dataset d ON d.dataset_id = ds.dataset_id
     LEFT JOIN (SELECT DISTINCT raw_file_id, run_id, uri FROM c.raw_file WHERE copy_of IS NULL) f
         ON f.raw_file_id = h.raw_file_id AND f.run_id = s.run_id;
@@ -90,7 +104,7 @@ def open_catalog(
         _create_record_views(workspace, connection)
         _create_liveness(workspace, connection)
         for kind in RECORD_TYPES:
-            if kind not in ("run", "shard", "probe_metric"):
+            if kind not in ("run", "shard", "token_shard", "probe_metric"):
                 connection.execute(f'CREATE VIEW "{kind}" AS SELECT * FROM c."{kind}"')
         connection.execute(_VIEWS)
         if documents:
