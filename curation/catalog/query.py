@@ -27,8 +27,8 @@ STALE_SECONDS = 60.0
 """A run on another machine is dead when its heartbeat (every 5 s; in object storage every 20 s) is older than this."""
 
 # Facts of a shard stay (what held a document is asked for after a take-down); `shard` shows those on disk.
-# A dataset held a document if the shard that did, or one before it, is in it; one of tokens only if its run began before
-# the document was hidden.
+# A dataset held a document if the shard that did, or one before it, is in it; one of tokens only if its run began
+# before the document was hidden.
 _VIEWS = """
 CREATE VIEW _gone AS SELECT replaces AS shard_id, shard_id AS replaced_by FROM c.shard WHERE replaces IS NOT NULL
     UNION ALL SELECT shard_id, NULL FROM c.shard_removal;
