@@ -340,14 +340,9 @@ def _run(options: argparse.Namespace, workspace: Workspace) -> None:
         with open_catalog(workspace) as connection:
             found = rows(
                 connection,
-                "SELECT name || '@' || version AS dataset, count(s.shard_id) AS shards, "
-                "coalesce(sum(s.documents), 0)::BIGINT AS documents, "
-                "coalesce(sum(s.text_bytes), 0)::BIGINT AS text_bytes, run_id AS run, d.why, "
-                "strftime(d.created_at, '%Y-%m-%d %H:%M:%S') AS created FROM dataset d "
-                "LEFT JOIN dataset_shard ds USING (dataset_id) "
-                "LEFT JOIN current_shard c ON c.shard_id = ds.shard_id "
-                "LEFT JOIN (SELECT * EXCLUDE (run_id) FROM shard) s ON s.shard_id = c.current_shard_id "
-                "GROUP BY ALL ORDER BY dataset",
+                "SELECT name || '@' || version AS dataset, s.shards, s.documents, s.text_bytes, d.tokens, d.tokenizer, "
+                "run_id AS run, d.why, strftime(d.created_at, '%Y-%m-%d %H:%M:%S') AS created "
+                "FROM dataset d JOIN dataset_size s USING (dataset_id) ORDER BY dataset",
             )
         if found:
             print_rows(list(found[0]), [tuple(row.values()) for row in found], "table")

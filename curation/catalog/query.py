@@ -44,6 +44,12 @@ CREATE VIEW current_shard AS
     FROM chain WHERE chain.shard_id NOT IN (SELECT shard_id FROM _gone);
 CREATE VIEW token_shard AS SELECT * FROM c.token_shard
     WHERE token_shard_id NOT IN (SELECT replaces FROM c.token_shard WHERE replaces IS NOT NULL);
+CREATE VIEW dataset_size AS SELECT dataset_id, count(p.documents) AS shards,
+        coalesce(sum(p.documents), 0)::BIGINT AS documents, sum(p.text_bytes)::BIGINT AS text_bytes
+    FROM c.dataset d LEFT JOIN (
+        SELECT ds.dataset_id, s.documents, s.text_bytes FROM c.dataset_shard ds
+            JOIN current_shard c USING (shard_id) JOIN c.shard s ON s.shard_id = c.current_shard_id
+        UNION ALL SELECT dataset_id, documents, NULL FROM token_shard) p USING (dataset_id) GROUP BY ALL;
 CREATE VIEW _descent AS
     WITH RECURSIVE descent(shard_id, ancestor) AS (
         SELECT shard_id, shard_id FROM c.shard
@@ -78,13 +84,14 @@ CREATE VIEW probe_metric AS
 
 @contextlib.contextmanager
 def open_catalog(
-    workspace: Workspace, documents: bool = False, locked: bool = True
+    workspace: Workspace, documents: bool = False, tokens: bool = False, locked: bool = True
 ) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection for questions, up to date with all records written before the call.
 
     Args:
         documents: also make the view ``document``: every document on disk, kept and rejected, with its
             ``shard_id`` and ``shard_kind``, without what is taken down.
+        tokens: also make the view ``token_document``: the documents of every token shard and where their tokens are.
         locked: keep SQL from reaching any file outside the workspace (for SQL typed by a person).
 
     Raises:
@@ -109,8 +116,11 @@ def open_catalog(
         connection.execute(_VIEWS)
         if documents:
             create_document_view(workspace, connection)
+        if tokens:
+            _create_token_view(workspace, connection)
         if locked:
-            connection.execute(f"SET allowed_directories = ['{_quoted(workspace.shard_url('shards'))}']")
+            allowed = ", ".join(f"'{_quoted(workspace.shard_url(each))}'" for each in ("shards", "tokens"))
+            connection.execute(f"SET allowed_directories = [{allowed}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
         yield connection
@@ -190,6 +200,27 @@ def create_document_view(
     )
 
 
+def _create_token_view(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> None:
+    from curation.tokens.layout import documents_path, documents_schema
+
+    connection.register("_no_token_document", documents_schema().empty_table())
+    wanted = connection.execute("SELECT token_shard_id, path FROM token_shard ORDER BY path").fetchall()
+    files = [(workspace.shard_url(documents_path(path)), token_shard_id) for token_shard_id, path in wanted]
+    facts = "t.token_shard_id, t.dataset_id, t.split"
+    if not files:
+        empty = "SELECT token_shard_id, dataset_id, split FROM token_shard LIMIT 0"
+        connection.execute(f"CREATE VIEW token_document AS SELECT * FROM ({empty}) t, _no_token_document")
+        return
+    connection.execute("CREATE TABLE _token_file (filename VARCHAR, token_shard_id VARCHAR)")
+    connection.executemany("INSERT INTO _token_file VALUES (?, ?)", files)
+    listed = ", ".join(f"'{_quoted(file)}'" for file, _ in files)
+    connection.execute(
+        f"CREATE VIEW token_document AS SELECT {facts}, d.* EXCLUDE (filename) "
+        f"FROM read_parquet([{listed}], filename = true) d JOIN _token_file f USING (filename) "
+        "JOIN token_shard t USING (token_shard_id)"
+    )
+
+
 def rows(connection: "duckdb.DuckDBPyConnection", sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
     """The result of a query as a list of dicts."""
     cursor = connection.execute(sql, list(parameters))
@@ -205,7 +236,8 @@ def ask(workspace: Workspace, sql: str) -> tuple[list[str], list[tuple[Any, ...]
     """
     import duckdb
 
-    with open_catalog(workspace, documents="document" in sql.lower()) as connection:
+    asked = sql.lower().replace("token_document", "")
+    with open_catalog(workspace, "document" in asked, "token_document" in sql.lower()) as connection:
         try:
             statements = connection.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:

@@ -7,7 +7,7 @@ A tokenizer is its ``tokenizer.json``, whose sha256 is its identity. Those of a 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ FILE, CONFIG, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_toke
 FILES = (FILE, CONFIG, SPECIAL)
 LONGEST = 1_000_000
 """``model_max_length``: a tokenizer limits no length, and without a number some programs crash on long texts."""
+CHARACTERS_AT_ONCE = 2**21
+"""Characters that are encoded at a time."""
 _USUAL_EOS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "<|im_end|>")
 
 
@@ -57,14 +59,34 @@ class Tokenizer:
         found = None if eos is None else self.model.token_to_id(eos)
         if found is None:
             wrong = "names no token that ends a text" if eos is None else f"has no token {eos}"
-            raise UserError(
-                f"tokenizer {self.name}: {wrong}; say which it is in its {CONFIG}: {{'eos_token': '...'}}"
-            )
+            raise UserError(f"tokenizer {self.name}: {wrong}; say which it is in its {CONFIG}: {{'eos_token': '...'}}")
         return found
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Token ids of texts as they stand, without any token that a model would want around them."""
-        return [each.ids for each in self.model.encode_batch_fast(texts, add_special_tokens=False)]
+        ids: list[list[int]] = []
+        for part in _parts(texts):
+            ids += [each.ids for each in self.model.encode_batch_fast(part, add_special_tokens=False)]
+        return ids
+
+    def decode(self, ids: list[list[int]]) -> list[str]:
+        """The texts of token ids, with whatever special tokens are among them."""
+        texts: list[str] = self.model.decode_batch(ids, skip_special_tokens=False)
+        return texts
+
+
+def _parts(texts: list[str]) -> Iterator[list[str]]:
+    """Texts in groups of limited length: what the library makes of a text takes many times its memory."""
+    group: list[str] = []
+    size = 0
+    for text in texts:
+        if group and size + len(text) > CHARACTERS_AT_ONCE:
+            yield group
+            group, size = [], 0
+        group.append(text)
+        size += len(text)
+    if group:
+        yield group
 
 
 def from_json(name: str, data: bytes, config: Mapping[str, Any] | None = None) -> Tokenizer:
