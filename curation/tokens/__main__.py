@@ -39,13 +39,17 @@ def build_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", parents=[common], help="measure tokenizers on a dataset")
     report.add_argument("--tokenizer", action="append", required=True, metavar="T", help=f"{known}; can be repeated")
     report.add_argument(
-        "--sample", type=int, default=2000, metavar="N", help="documents of a language looked at; 0: all (default: 2000)"
+        "--sample",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="documents of a language looked at; 0: all (default: 2000)",
     )
     report.add_argument(
         "--terms", action="append", metavar="CSV", help="a list of identity terms, eng.csv (default: the lists shipped)"
     )
     report.add_argument("--format", choices=("table", "csv", "json"), default="table", help="how to print figures")
-    report.add_argument("--all", action="store_true", help="also print groups without a premium of at least 1.5")
+    report.add_argument("--all", action="store_true", help="print all groups, not only the one that pays most")
     encode = commands.add_parser("encode", parents=[common], help="make a tokenized dataset")
     encode.add_argument("--tokenizer", required=True, metavar="T", help=known)
     encode.add_argument("--name", metavar="N", help="of the tokenized dataset (default: DATASET-tokens)")
@@ -97,7 +101,7 @@ def _report(options: argparse.Namespace, workspace: Workspace) -> None:
     run_id, figures = report(workspace, options.dataset, options.tokenizer, options.sample, options.terms)
     show(figures, options.format, options.all)
     if options.format == "table":
-        sql = f"SELECT scorer, metric, language, group_name, value, ci_low, ci_high, n FROM finding WHERE run_id = '{run_id}'"
+        sql = f"SELECT scorer, metric, language, group_name, value, n, why FROM finding WHERE run_id = '{run_id}'"
         print(f'\nnext: python -m curation.catalog sql "{sql}" --workspace {options.workspace}')
 
 

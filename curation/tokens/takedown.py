@@ -93,7 +93,7 @@ def _blank(workspace: Workspace, shard: dict[str, Any], hidden: set[str]) -> int
     new = TokenShard(**{**facts, "path": path, "sha256": file_sha256(Path(made[0]))})
     place_files(workspace, made, path)
     workspace.write([new], name=new.token_shard_id.replace("/", "-"))
-    shutil.rmtree(aside)
+    shutil.rmtree(aside.parent)
     _remove(workspace, shard["path"])
     return len(places)
 
