@@ -11,15 +11,15 @@ import numpy as np
 
 from audit import show
 from audit.documents import find_subject, read_documents
-from audit.findings import Findings, Metric, Probe
 from audit.matching import Matcher, words_in
 from audit.risk import clustered_p_value
-from audit.terms import attribute_terms, identity_terms
 from curation.errors import UserError
+from curation.findings import Findings, Metric, Probe
 from curation.progress import Progress
 from curation.recorded import recorded_run
 from curation.statistics import holm
 from curation.storage import open_workspace
+from curation.terms import attribute_terms, identity_terms
 
 Array = np.ndarray[Any, Any]
 

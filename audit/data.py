@@ -16,7 +16,7 @@ examples:
   python -m audit.data associations last --workspace W --window 20
       groups beside words of career, crime, illness and so on
 
-Languages with lists of identity terms: audit/terms/*.csv. Documents in others are compared by domain, length and
+Languages with lists of identity terms: curation/terms/*.csv. Documents in others are compared by domain, length and
 language, and are named as not audited for groups. Findings go to the table finding of the catalog.
 
 exit codes: 0 done; 2 wrong usage, or the machine stopped it; 130 interrupted

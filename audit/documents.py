@@ -6,7 +6,7 @@ from typing import Any
 
 from curation.catalog import open_catalog, rows
 from curation.catalog.query import run_config
-from curation.dataset import find, members, shard_documents
+from curation.dataset import find_texts, members, shard_documents
 from curation.errors import UserError
 from curation.progress import Progress
 from curation.summary import STEP_ORDER
@@ -71,7 +71,7 @@ def find_subject(workspace: Workspace, reference: str) -> Subject:
     with open_catalog(workspace) as connection:
         names = {row["name"] for row in rows(connection, "SELECT DISTINCT name FROM dataset")}
         if reference.partition("@")[0] in names:
-            dataset = find(connection, reference)
+            dataset = find_texts(connection, reference)
             label = f"{dataset['name']}@{dataset['version']}"
             shards = members(connection, dataset["dataset_id"])
             return _subject("dataset", dataset["dataset_id"], label, shards, _tombstones(connection), {})

@@ -12,8 +12,8 @@ import numpy as np
 
 from audit.documents import Subject, read_documents, step_order
 from audit.matching import Matcher
-from audit.terms import dialect_terms, identity_terms
 from curation.progress import Progress
+from curation.terms import dialect_terms, identity_terms
 from curation.words import Words, word_hash
 from curation.workspace import Workspace
 

@@ -9,13 +9,13 @@ from audit import show
 from audit.documents import find_run
 from audit.examples import contexts, key, pick
 from audit.facts import Facts, Finder, gather
-from audit.findings import Findings, Metric, Probe
 from audit.removal import FACTORS, Gap, Options, Row, compare_all, gaps
-from audit.terms import identity_terms
 from curation.errors import UserError
+from curation.findings import Findings, Metric, Probe
 from curation.progress import Progress, log
 from curation.recorded import recorded_run
 from curation.storage import open_workspace
+from curation.terms import identity_terms
 
 _METHOD = "audit/risk.py; Mantel and Haenszel 1959; Dodge et al. 2021, https://aclanthology.org/2021.emnlp-main.98"
 PROBE = Probe(
@@ -74,7 +74,7 @@ def audit_filters(arguments: argparse.Namespace) -> None:
         for gap in gaps(rows):
             _record_gap(findings, gap)
         for language, count in _unlisted(facts):
-            why = f"no list of identity terms for {language} in audit/terms: {count:,} documents"
+            why = f"no list of identity terms for {language} in curation/terms: {count:,} documents"
             findings.add("removal_ratio", language=language, n=count, why=why)
         findings.write(workspace)
     flagged = _worst_first([row for row in rows if row.p_adjusted < options.alpha])

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-from audit.terms import Term
+from curation.terms import Term
 
 LONGEST_WORD = 64
 """Longer runs of letters are no word of any list."""

@@ -10,8 +10,8 @@ import numpy as np
 from audit.facts import Facts
 from audit.lengths import match_length
 from audit.risk import Comparison, Risk
-from audit.terms import DIMENSIONS, identity_terms
 from curation.statistics import holm
+from curation.terms import DIMENSIONS, identity_terms
 
 Array = np.ndarray[Any, Any]
 

@@ -10,14 +10,14 @@ import numpy as np
 from audit import show
 from audit.documents import Subject, find_subject
 from audit.facts import Facts, gather
-from audit.findings import Findings, Metric, Probe
 from audit.neighbours import NeighbourFinder, characteristic
 from audit.risk import rate_interval
-from audit.terms import DIMENSIONS, identity_terms
 from curation.errors import UserError
+from curation.findings import Findings, Metric, Probe
 from curation.progress import Progress
 from curation.recorded import recorded_run
 from curation.storage import open_workspace
+from curation.terms import DIMENSIONS, identity_terms
 
 Array = np.ndarray[Any, Any]
 

@@ -35,7 +35,7 @@ def unlisted(documents: Mapping[str, int]) -> None:
     """Say for which languages groups cannot be looked for (language -> documents)."""
     if documents:
         listed = ", ".join(f"{language} {count:,}" for language, count in sorted(documents.items()))
-        print(f"not applied, for want of a list of terms (audit/terms): groups in {printable(listed)} documents")
+        print(f"not applied, for want of a list of terms (curation/terms): groups in {printable(listed)} documents")
 
 
 def percent(share: float) -> str:

@@ -92,7 +92,7 @@ def _newest(connection: "duckdb.DuckDBPyConnection", name: str) -> dict[str, Any
 
 
 def find(connection: "duckdb.DuckDBPyConnection", reference: str) -> dict[str, Any]:
-    """The dataset ``name`` (newest version) or ``name@version``.
+    """The dataset ``name`` (newest version), ``name@version``, or of this id.
 
     Raises:
         UserError: there is none; the existing ones are listed.
@@ -100,13 +100,31 @@ def find(connection: "duckdb.DuckDBPyConnection", reference: str) -> dict[str, A
     name, _, version = reference.partition("@")
     found = rows(
         connection,
-        "SELECT * FROM dataset WHERE name = ? AND (? = '' OR version::VARCHAR = ?) ORDER BY version DESC LIMIT 1",
-        [name, version, version],
+        "SELECT * FROM dataset WHERE dataset_id = ? OR name = ? AND (? = '' OR version::VARCHAR = ?) "
+        "ORDER BY version DESC LIMIT 1",
+        [reference, name, version, version],
     )
     if not found:
         known = rows(connection, "SELECT DISTINCT name || '@' || version AS n FROM dataset")
         raise unknown_name("dataset", reference, [row["n"] for row in known] or ["none yet"])
     return found[0]
+
+
+def find_texts(connection: "duckdb.DuckDBPyConnection", reference: str) -> dict[str, Any]:
+    """The dataset as ``find`` does, if it is one of documents.
+
+    Raises:
+        UserError: there is none, or it is one of tokens; what it was made from is named.
+    """
+    found = find(connection, reference)
+    if found["tokenizer_sha256"] is None:
+        return found
+    sql = "SELECT name || '@' || version AS n FROM dataset WHERE dataset_id = ?"
+    source = rows(connection, sql, [found["parent_dataset_id"]])
+    raise UserError(
+        f"dataset {found['name']}@{found['version']} holds tokens, not texts; name the one that it was made from"
+        + (f": {source[0]['n']}" if source else "")
+    )
 
 
 def members(connection: "duckdb.DuckDBPyConnection", dataset_id: str) -> list[dict[str, Any]]:
@@ -124,7 +142,7 @@ def diff(workspace: Workspace, old: str, new: str) -> list[dict[str, Any]]:
     from curation.catalog.query import create_document_view
 
     with open_catalog(workspace, locked=False) as connection:
-        first, second = find(connection, old), find(connection, new)
+        first, second = find_texts(connection, old), find_texts(connection, new)
         ids: dict[str, list[str]] = {}
         for side, dataset in (("a", first), ("b", second)):
             ids[side] = [row["shard_id"] for row in members(connection, dataset["dataset_id"])]
@@ -147,7 +165,7 @@ def diff(workspace: Workspace, old: str, new: str) -> list[dict[str, Any]]:
 def documents(workspace: Workspace, reference: str, batch_size: int = 256) -> Iterator[Any]:
     """Arrow record batches of a dataset's documents in order of path, without what is taken down."""
     with open_catalog(workspace) as connection:
-        shards = members(connection, find(connection, reference)["dataset_id"])
+        shards = members(connection, find_texts(connection, reference)["dataset_id"])
         tombstones = rows(connection, "SELECT what, value FROM tombstone")
     yield from stored(workspace, [shard["path"] for shard in shards], tombstones, batch_size)
 
@@ -322,14 +340,9 @@ def _run(options: argparse.Namespace, workspace: Workspace) -> None:
         with open_catalog(workspace) as connection:
             found = rows(
                 connection,
-                "SELECT name || '@' || version AS dataset, count(s.shard_id) AS shards, "
-                "coalesce(sum(s.documents), 0)::BIGINT AS documents, "
-                "coalesce(sum(s.text_bytes), 0)::BIGINT AS text_bytes, run_id AS run, d.why, "
-                "strftime(d.created_at, '%Y-%m-%d %H:%M:%S') AS created FROM dataset d "
-                "LEFT JOIN dataset_shard ds USING (dataset_id) "
-                "LEFT JOIN current_shard c ON c.shard_id = ds.shard_id "
-                "LEFT JOIN (SELECT * EXCLUDE (run_id) FROM shard) s ON s.shard_id = c.current_shard_id "
-                "GROUP BY ALL ORDER BY dataset",
+                "SELECT name || '@' || version AS dataset, s.shards, s.documents, s.text_bytes, d.tokens, d.tokenizer, "
+                "run_id AS run, d.why, strftime(d.created_at, '%Y-%m-%d %H:%M:%S') AS created "
+                "FROM dataset d JOIN dataset_size s USING (dataset_id) ORDER BY dataset",
             )
         if found:
             print_rows(list(found[0]), [tuple(row.values()) for row in found], "table")

@@ -215,8 +215,38 @@ class DatasetShard(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenShard(Record):
+    """A file of tokens made from one shard of documents, in datatrove's format. ``path`` is relative to the workspace,
+    with forward slashes; the table of its documents lies beside it (``curation.tokens.layout``)."""
+
+    kind: ClassVar[str] = "token_shard"
+    token_shard_id: str
+    run_id: str
+    dataset_id: str
+    """The tokenized dataset that it belongs to."""
+    shard_id: str
+    """The shard whose documents it has."""
+    path: str
+    sha256: str
+    documents_sha256: str
+    """Of the table of documents."""
+    split: str
+    """``train`` or ``validation``."""
+    language: str
+    documents: int
+    tokens: int
+    """Tokens of the file, the one behind each document included."""
+    token_bytes: int
+    """Bytes of a token: 2 or 4."""
+    bytes: int
+    """Bytes of the file of tokens."""
+    replaces: str | None = None
+    """token_shard_id of the one that this one took over from (after a take-down)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunDataset(Record):
-    """A dataset that a run reads (training)."""
+    """A dataset that a run reads (tokenizing, training)."""
 
     kind: ClassVar[str] = "run_dataset"
     run_id: str
@@ -319,7 +349,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
     cls.kind: cls
     for cls in (
         *(Run, Attempt, RunEnd, RawFile, Shard, ShardSource, FilterCount, Quarantine, Contamination),
-        *(Dataset, DatasetShard, RunDataset, Tombstone, TombstoneHit, ShardRemoval),
+        *(Dataset, DatasetShard, TokenShard, RunDataset, Tombstone, TombstoneHit, ShardRemoval),
         *(ProbeMetric, Finding),
     )
 }

@@ -7,6 +7,7 @@ be deleted whenever no run is at work or to be resumed.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -194,6 +195,25 @@ class ObjectWorkspace(Workspace):
 
     def remove_shard(self, path: str) -> None:
         self._store.remove([path])
+        super().remove_shard(path)  # a copy that was brought here
+
+    def local_file(self, path: str) -> Path:
+        info = self._store.info(path)
+        if info is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self._url}/{path}")
+        local = self.root / path
+        if not local.is_file() or local.stat().st_size != int(info["size"]):
+            local.parent.mkdir(parents=True, exist_ok=True)
+            aside = local.with_name(f".{local.name}.{secrets.token_hex(6)}.tmp")
+            try:
+                self._store.download(path, aside)
+                aside.replace(local)
+            finally:
+                aside.unlink(missing_ok=True)
+        return local
+
+    def files(self, folder: str) -> list[str]:
+        return sorted(self._store.find(folder))
 
     def run_shards(self, run_id: str) -> dict[str, int]:
         found = self._store.find(f"shards/{run_id}")

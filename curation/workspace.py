@@ -198,7 +198,7 @@ class Workspace:
                     yield RecordFile(kind, stem, folder, suffix)
 
     def keep_shard(self, path: str) -> None:
-        """A file below ``shards/`` is complete under ``root``: keep it for good."""
+        """A file below ``shards/``, ``tokens/`` or ``models/`` is complete under ``root``: keep it for good."""
 
     def shard_url(self, path: str) -> str:
         """What DuckDB and people call a shard, or the folder of some."""
@@ -215,6 +215,19 @@ class Workspace:
     def remove_shard(self, path: str) -> None:
         """Remove a shard, if it is there."""
         (self.root / path).unlink(missing_ok=True)
+
+    def local_file(self, path: str) -> Path:
+        """Where a file that was kept for good is on this machine, so that it can be mapped into memory; brought here
+        if need be. Raises FileNotFoundError."""
+        local = self.root / path
+        if not local.is_file():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(local))
+        return local
+
+    def files(self, folder: str) -> list[str]:
+        """Paths of the files below a folder, sorted; without hidden ones."""
+        found = (path.relative_to(self.root).as_posix() for path in (self.root / folder).rglob("*") if path.is_file())
+        return sorted(path for path in found if "/." not in path)
 
     def run_shards(self, run_id: str) -> dict[str, int]:
         """Path -> bytes of a run's shards, whether or not they are on record."""

@@ -105,11 +105,8 @@ def _status(workspace: Workspace) -> None:
         )
         datasets = rows(
             connection,
-            """SELECT d.name, d.version, count(s.shard_id) AS shards,
-                 coalesce(sum(s.documents), 0)::BIGINT AS documents,
-                 coalesce(sum(s.text_bytes), 0)::BIGINT AS text_bytes FROM dataset d
-               LEFT JOIN dataset_shard ds USING (dataset_id) LEFT JOIN current_shard c ON c.shard_id = ds.shard_id
-               LEFT JOIN shard s ON s.shard_id = c.current_shard_id GROUP BY ALL ORDER BY name, version""",
+            """SELECT d.name, d.version, s.shards, s.documents, s.text_bytes, d.tokens
+               FROM dataset d JOIN dataset_size s USING (dataset_id) ORDER BY name, version""",
         )
         tombstones = rows(connection, "SELECT count(*) AS n FROM tombstone")[0]["n"]
     print(f"workspace {workspace.name}\n")
@@ -124,7 +121,7 @@ def _status(workspace: Workspace) -> None:
             f"\n{tombstones} take-down(s); python -m curation.catalog sql 'SELECT * FROM takedown' lists what held them"
         )
     for row in runs:
-        if row["status"] in ("dead", "interrupted", "failed"):
+        if row["kind"] == "curate" and row["status"] in ("dead", "interrupted", "failed"):
             print(f"\nrun {row['run']} is {row['status']}; go on with: python -m curation.run --resume {row['run']}")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from curation.catalog.query import open_catalog, rows
 from curation.dedup.index import index_files, verify_file
 from curation.shards import file_sha256
+from curation.tokens.check import wrong_tokens
 from curation.verdicts import LATE
 from curation.workspace import Workspace
 
@@ -85,6 +86,10 @@ _REFERENCES = (
     ("dataset", "run_id", "run", "run_id"),
     ("dataset_shard", "dataset_id", "dataset", "dataset_id"),
     ("dataset_shard", "shard_id", "shard", "shard_id"),
+    ("token_shard", "run_id", "run", "run_id"),
+    ("token_shard", "dataset_id", "dataset", "dataset_id"),
+    ("token_shard", "shard_id", "shard", "shard_id"),
+    ("token_shard", "replaces", "token_shard", "token_shard_id"),
     ("run_dataset", "run_id", "run", "run_id"),
     ("run_dataset", "dataset_id", "dataset", "dataset_id"),
     ("tombstone_hit", "tombstone_id", "tombstone", "tombstone_id"),
@@ -117,6 +122,9 @@ def check(workspace: Workspace, tell: Callable[[str], None] = lambda line: None)
         found = list(_wrong_shards(workspace, connection, shards))
         problems += found
         tell(f"{len(shards)} shards present with their sha256, rows and reasons: {'ok' if not found else 'no'}")
+        found = list(wrong_tokens(workspace, connection))
+        problems += found
+        tell(f"token shards present with their sha256 and documents: {'ok' if not found else f'{len(found)} wrong'}")
         found = list(_wrong_index(workspace, connection))
         problems += found
         tell(f"index of documents to compare with: {'ok' if not found else f'{len(found)} wrong'}")

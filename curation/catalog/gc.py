@@ -19,6 +19,7 @@ from curation.deduplicate import taken_down
 from curation.plan import RunFolder
 from curation.records import RECORD_TYPES, Shard, ShardRemoval, ShardSource, now
 from curation.shards import ROW_WEIGHT, WEIGHT, ShardFacts, ShardJob, write_documents
+from curation.tokens.takedown import forget_tokens
 from curation.tombstones import Tombstones
 from curation.workspace import Workspace
 
@@ -49,6 +50,7 @@ def collect(workspace: Workspace, tell: Callable[[str], None] = lambda line: Non
             if count := forget(folder, forgotten):
                 workspace.index_changed(run_id)
                 tell(f"index/{run_id}: {count} taken-down document(s) forgotten")
+        forget_tokens(workspace, set().union(*hidden.values()), tell)
         affected = [shard for shard in shards if hidden[shard["shard_id"]]]
         for shard in affected:
             _rewrite(workspace, shard, hidden[shard["shard_id"]])

@@ -27,6 +27,8 @@ STALE_SECONDS = 60.0
 """A run on another machine is dead when its heartbeat (every 5 s; in object storage every 20 s) is older than this."""
 
 # Facts of a shard stay (what held a document is asked for after a take-down); `shard` shows those on disk.
+# A dataset held a document if the shard that did, or one before it, is in it; one of tokens only if its run began
+# before the document was hidden.
 _VIEWS = """
 CREATE VIEW _gone AS SELECT replaces AS shard_id, shard_id AS replaced_by FROM c.shard WHERE replaces IS NOT NULL
     UNION ALL SELECT shard_id, NULL FROM c.shard_removal;
@@ -40,6 +42,22 @@ CREATE VIEW current_shard AS
         WHERE g.replaced_by IS NOT NULL)
     SELECT origin AS shard_id, chain.shard_id AS current_shard_id
     FROM chain WHERE chain.shard_id NOT IN (SELECT shard_id FROM _gone);
+CREATE VIEW token_shard AS SELECT * FROM c.token_shard
+    WHERE token_shard_id NOT IN (SELECT replaces FROM c.token_shard WHERE replaces IS NOT NULL);
+CREATE VIEW dataset_size AS SELECT dataset_id, count(p.documents) AS shards,
+        coalesce(sum(p.documents), 0)::BIGINT AS documents, sum(p.text_bytes)::BIGINT AS text_bytes
+    FROM c.dataset d LEFT JOIN (
+        SELECT ds.dataset_id, s.documents, s.text_bytes FROM c.dataset_shard ds
+            JOIN current_shard c USING (shard_id) JOIN c.shard s ON s.shard_id = c.current_shard_id
+        UNION ALL SELECT dataset_id, documents, NULL FROM token_shard) p USING (dataset_id) GROUP BY ALL;
+CREATE VIEW _descent AS
+    WITH RECURSIVE descent(shard_id, ancestor) AS (
+        SELECT shard_id, shard_id FROM c.shard
+        UNION SELECT d.shard_id, s.replaces FROM descent d JOIN c.shard s ON s.shard_id = d.ancestor
+        WHERE s.replaces IS NOT NULL)
+    SELECT * FROM descent;
+CREATE VIEW _held AS SELECT shard_id, dataset_id, NULL::TIMESTAMP AS read_at FROM c.dataset_shard
+    UNION SELECT t.shard_id, t.dataset_id, r.created_at FROM c.token_shard t LEFT JOIN c.run r USING (run_id);
 CREATE VIEW takedown AS
     SELECT t.tombstone_id, t.what, t.value, t.why, t.requested_at, h.document_id, h.shard_id, s.path AS
         shard_path, s.run_id, d.dataset_id, d.name AS dataset, d.version AS dataset_version,
@@ -47,7 +65,9 @@ CREATE VIEW takedown AS
         h.shard_id IS NOT NULL AND h.shard_id NOT IN (SELECT shard_id FROM _gone) AS on_disk
     FROM c.tombstone t LEFT JOIN c.tombstone_hit h USING (tombstone_id)
     LEFT JOIN c.shard s ON s.shard_id = h.shard_id
-    LEFT JOIN c.dataset_shard ds ON ds.shard_id = h.shard_id
+    LEFT JOIN (SELECT e.shard_id, o.dataset_id, max(o.read_at) AS read_at FROM _descent e
+               JOIN _held o ON o.shard_id = e.ancestor GROUP BY ALL) ds
+        ON ds.shard_id = h.shard_id AND (ds.read_at IS NULL OR ds.read_at <= t.requested_at)
     LEFT JOIN c.dataset d ON d.dataset_id = ds.dataset_id
     LEFT JOIN (SELECT DISTINCT raw_file_id, run_id, uri FROM c.raw_file WHERE copy_of IS NULL) f
         ON f.raw_file_id = h.raw_file_id AND f.run_id = s.run_id;
@@ -64,13 +84,14 @@ CREATE VIEW probe_metric AS
 
 @contextlib.contextmanager
 def open_catalog(
-    workspace: Workspace, documents: bool = False, locked: bool = True
+    workspace: Workspace, documents: bool = False, tokens: bool = False, locked: bool = True
 ) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection for questions, up to date with all records written before the call.
 
     Args:
         documents: also make the view ``document``: every document on disk, kept and rejected, with its
             ``shard_id`` and ``shard_kind``, without what is taken down.
+        tokens: also make the view ``token_document``: the documents of every token shard and where their tokens are.
         locked: keep SQL from reaching any file outside the workspace (for SQL typed by a person).
 
     Raises:
@@ -90,14 +111,17 @@ def open_catalog(
         _create_record_views(workspace, connection)
         _create_liveness(workspace, connection)
         for kind in RECORD_TYPES:
-            if kind not in ("run", "shard", "probe_metric"):
+            if kind not in ("run", "shard", "token_shard", "probe_metric"):
                 connection.execute(f'CREATE VIEW "{kind}" AS SELECT * FROM c."{kind}"')
         connection.execute(_VIEWS)
         metric_files = create_metric_view(workspace, connection)
         if documents:
             create_document_view(workspace, connection)
+        if tokens:
+            _create_token_view(workspace, connection)
         if locked:
-            connection.execute(f"SET allowed_directories = ['{_quoted(workspace.shard_url('shards'))}']")
+            allowed = ", ".join(f"'{_quoted(workspace.shard_url(each))}'" for each in ("shards", "tokens"))
+            connection.execute(f"SET allowed_directories = [{allowed}]")
             listed = ", ".join(f"'{_quoted(file)}'" for file in metric_files)
             connection.execute(f"SET allowed_paths = [{listed}]")
             connection.execute("SET enable_external_access = false")
@@ -208,6 +232,27 @@ def create_document_view(
     )
 
 
+def _create_token_view(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> None:
+    from curation.tokens.layout import documents_path, documents_schema
+
+    connection.register("_no_token_document", documents_schema().empty_table())
+    wanted = connection.execute("SELECT token_shard_id, path FROM token_shard ORDER BY path").fetchall()
+    files = [(workspace.shard_url(documents_path(path)), token_shard_id) for token_shard_id, path in wanted]
+    facts = "t.token_shard_id, t.dataset_id, t.split"
+    if not files:
+        empty = "SELECT token_shard_id, dataset_id, split FROM token_shard LIMIT 0"
+        connection.execute(f"CREATE VIEW token_document AS SELECT * FROM ({empty}) t, _no_token_document")
+        return
+    connection.execute("CREATE TABLE _token_file (filename VARCHAR, token_shard_id VARCHAR)")
+    connection.executemany("INSERT INTO _token_file VALUES (?, ?)", files)
+    listed = ", ".join(f"'{_quoted(file)}'" for file, _ in files)
+    connection.execute(
+        f"CREATE VIEW token_document AS SELECT {facts}, d.* EXCLUDE (filename) "
+        f"FROM read_parquet([{listed}], filename = true) d JOIN _token_file f USING (filename) "
+        "JOIN token_shard t USING (token_shard_id)"
+    )
+
+
 def rows(connection: "duckdb.DuckDBPyConnection", sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
     """The result of a query as a list of dicts."""
     cursor = connection.execute(sql, list(parameters))
@@ -223,7 +268,8 @@ def ask(workspace: Workspace, sql: str) -> tuple[list[str], list[tuple[Any, ...]
     """
     import duckdb
 
-    with open_catalog(workspace, documents="document" in sql.lower()) as connection:
+    asked = sql.lower().replace("token_document", "")
+    with open_catalog(workspace, "document" in asked, "token_document" in sql.lower()) as connection:
         try:
             statements = connection.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:

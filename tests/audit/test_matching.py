@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.matching import Matcher, words_in
-from audit.terms import Term, identity_terms
+from curation.terms import Term, identity_terms
 
 ENGLISH = Matcher(identity_terms("eng"))
 

@@ -4,15 +4,26 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from audit.documents import Subject
 from curation.catalog import refresh
 from curation.records import Finding, ProbeMetric, new_ulid
 from curation.workspace import Workspace
 
 LICENSE = "Apache-2.0"
 """Of the lists and methods of audits of data, which are part of this package."""
+
+
+class Subject(Protocol):
+    """What findings are about."""
+
+    @property
+    def kind(self) -> str:
+        """``run``, ``dataset`` or ``checkpoint``."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
 
 
 @dataclass(frozen=True, slots=True)

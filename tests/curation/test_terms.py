@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from audit.matching import Matcher, words_in
-from audit.terms import DIMENSIONS, MATCHES, attribute_terms, dialect_terms, expand, identity_terms, languages
 from curation.filters.gopher_quality import stop_words
+from curation.terms import DIMENSIONS, MATCHES, attribute_terms, dialect_terms, expand, identity_terms, languages
 
 LANGUAGES = languages()
 

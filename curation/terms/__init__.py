@@ -1,4 +1,4 @@
-"""Lists of words that the audits of data look for, in readable files beside this one.
+"""Lists of words that audits look for, in readable files beside this one.
 
 ``eng.csv``, ``spa.csv``, ``fra.csv``, ``deu.csv`` name identity groups; ``dialects.csv`` has markers of language
 varieties, ``attributes.csv`` words whose company is measured. The identity lists are our own; their dimensions are
@@ -28,10 +28,13 @@ is meant, and misses many; a group that it finds rarely is not scored rather tha
 import csv
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
+
+from curation.errors import UserError
 
 DIMENSIONS = ("gender", "religion", "ethnicity", "nationality", "disability", "age", "sexual_orientation")
 MATCHES = ("any", "case", "ambiguous", "shield")
@@ -70,11 +73,33 @@ def identity_terms(language: str) -> tuple[Term, ...]:
     code = language.partition("_")[0]
     if code not in languages():
         return ()
-    return tuple(
-        Term(row["dimension"], f"{row['dimension']}:{row['group']}" if row["group"] else "", row["match"], text)
-        for row in _rows(f"{code}.csv")
-        for text in _terms(row)
-    )
+    return tuple(_identity(_rows(f"{code}.csv")))
+
+
+def _identity(rows: Iterable[dict[str, str]]) -> Iterator[Term]:
+    for row in rows:
+        name = f"{row['dimension']}:{row['group']}" if row["group"] else ""
+        for text in _terms(row):
+            yield Term(row["dimension"], name, row["match"], text)
+
+
+def read_terms(path: Path) -> tuple[str, tuple[Term, ...]]:
+    """(language, identity terms) of a list of one's own, ``<language>.csv`` in the format of those here.
+
+    Raises:
+        UserError: no such file, or another format.
+    """
+    if not re.fullmatch(r"[a-z]{3}(_[A-Z][a-z]{3})?", path.stem):
+        raise UserError(f"--terms {path}: name the file by its language, por.csv for example")
+    try:
+        terms = tuple(_identity(_parsed(path.read_text("utf-8"))))
+    except FileNotFoundError as error:
+        raise UserError(f"--terms {path}: no such file") from error
+    except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"--terms {path}: is no CSV with the columns dimension, group, match, terms") from error
+    if not terms:
+        raise UserError(f"--terms {path}: has no term")
+    return path.stem, terms
 
 
 @cache
@@ -100,5 +125,8 @@ def _terms(row: dict[str, str]) -> Iterator[str]:
 
 
 def _rows(file: str) -> list[dict[str, str]]:
-    lines = (files(__name__) / file).read_text("utf-8").splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    return _parsed((files(__name__) / file).read_text("utf-8"))
+
+
+def _parsed(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
