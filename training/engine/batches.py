@@ -29,7 +29,9 @@ def micro_batch(ids_BT: "Tensor | None", mask_BT: "Tensor | None", trainer: "Tra
     if not (trainer.is_first_stage or trainer.is_last_stage):
         return batch
     assert ids_BT is not None, "the first and the last stage need token ids"
-    assert ids_BT.shape[1] == trainer.sequence_length + 1, "one token more than a sequence: the last one is a label only"
+    assert ids_BT.shape[1] == trainer.sequence_length + 1, (
+        "one token more than a sequence: the last one is a label only"
+    )
     ids_BT = ids_BT.to(trainer.world.device, torch.int64, non_blocking=True)
     if trainer.is_first_stage:
         batch["input_ids"] = ids_BT[:, :-1].contiguous()

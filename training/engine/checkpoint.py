@@ -1,8 +1,8 @@
 """Checkpoints in nanotron's own layout, with a manifest that says they are whole.
 
-A folder holds ``model/`` (safetensors, one file for each shard of each parameter, whose header says which part it is),
-``optimizer/``, ``lr_scheduler/``, ``random/``, ``config.yaml``, ``model_config.json`` and ``checkpoint_metadata.json`` as
-nanotron writes them, and ``checkpoint.json``, written last.
+A folder holds ``model/`` (safetensors, a file for each shard of each parameter, whose header says which part it is),
+``optimizer/``, ``lr_scheduler/``, ``random/``, ``config.yaml``, ``model_config.json`` and
+``checkpoint_metadata.json`` as nanotron writes them, and ``checkpoint.json``, written last.
 """
 
 import json

@@ -1,8 +1,8 @@
 """What nanotron 0.4 imports of flash-attn, on plain PyTorch, for machines without it.
 
-Our own model (``training.engine.model``) needs only ``layer_norm_fn``. Training with nanotron's own Llama, against which
-ours is measured, needs ``flash_attn_varlen_func`` and ``RotaryEmbedding`` as well. What only its text generation needs
-says that it is not here.
+Our own model (``training.engine.model``) needs only ``layer_norm_fn``. Training with nanotron's own Llama, against
+which ours is measured, needs ``flash_attn_varlen_func`` and ``RotaryEmbedding`` as well. What only its text generation
+needs says that it is not here.
 
 Shapes: B batch, S sequence, H heads, K key and value heads, D width of a head, N = B S.
 """
@@ -38,9 +38,10 @@ def flash_attn_varlen_func(
     batch = cu_seqlens_q.numel() - 1
     if q.shape[0] != batch * max_seqlen_q or k.shape[0] != q.shape[0] or return_attn_probs:
         raise NotImplementedError("only sequences without padding, and without attention weights returned")
-    heads = (x.unflatten(0, (batch, -1)).transpose(1, 2) for x in (q, k, v))
+    q_BHSD, k_BKSD, v_BKSD = (x.unflatten(0, (batch, -1)).transpose(1, 2) for x in (q, k, v))
+    gqa = q.shape[1] != k.shape[1]
     out_BHSD = functional.scaled_dot_product_attention(
-        *heads, dropout_p=dropout_p, is_causal=causal, scale=softmax_scale, enable_gqa=q.shape[1] != k.shape[1]
+        q_BHSD, k_BKSD, v_BKSD, dropout_p=dropout_p, is_causal=causal, scale=softmax_scale, enable_gqa=gqa
     )
     return out_BHSD.transpose(1, 2).flatten(0, 1)
 
@@ -69,7 +70,7 @@ def rotations(length: int, width: int, base: float, device: torch.device) -> Ten
 
 
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
-    """Turn each pair (2f, 2f + 1) of the last dimension by an angle; ``turns`` is complex and broadcast to the pairs."""
+    """Turn each pair (2f, 2f + 1) of the last dimension; ``turns`` is complex and broadcast to the pairs."""
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 

@@ -28,7 +28,7 @@ from training.engine.flash_attention import rotate, rotations
 
 @functools.lru_cache(maxsize=4)
 def _turns(length: int, width: int, theta: float, device: torch.device) -> Tensor:
-    """Rotations of each position, [S, 1, 1, D / 2]: the same for all blocks, and no buffer, which checkpoints refuse."""
+    """Rotations of each position, [S, 1, 1, D / 2], for all blocks; no buffer, which checkpoints refuse."""
     return rotations(length, width, theta, device)[:, None, None]
 
 
@@ -59,10 +59,9 @@ class Attention(nn.Module):
         qk_SBAD, v_SBKD = qkv_SBAD.split((self.heads + self.key_heads, self.key_heads), 2)
         qk_SBAD = rotate(qk_SBAD, _turns(qk_SBAD.shape[0], self.width, self.theta, qk_SBAD.device))
         q_SBHD, k_SBKD = qk_SBAD.split((self.heads, self.key_heads), 2)
+        q_BHSD, k_BKSD, v_BKSD = (x.permute(1, 2, 0, 3) for x in (q_SBHD, k_SBKD, v_SBKD))
         out_BHSD = functional.scaled_dot_product_attention(
-            *(x.permute(1, 2, 0, 3) for x in (q_SBHD, k_SBKD, v_SBKD)),
-            is_causal=True,
-            enable_gqa=self.heads != self.key_heads,
+            q_BHSD, k_BKSD, v_BKSD, is_causal=True, enable_gqa=self.heads != self.key_heads
         )
         result: Tensor = self.o_proj(out_BHSD.permute(2, 0, 1, 3).flatten(2))
         return result
@@ -84,7 +83,9 @@ class Block(nn.Module):
     def forward(self, hidden_states: Tensor) -> dict[str, Tensor]:
         """hidden [S, B, E] -> {"hidden_states": [S, B, E]}, as nanotron's pipeline passes it on."""
         if self.recompute and torch.is_grad_enabled():  # no dropout anywhere, so no random state to keep
-            return {"hidden_states": checkpoint(self._forward, hidden_states, use_reentrant=False, preserve_rng_state=False)}
+            return {
+                "hidden_states": checkpoint(self._forward, hidden_states, use_reentrant=False, preserve_rng_state=False)
+            }
         return {"hidden_states": self._forward(hidden_states)}
 
     def _forward(self, hidden_SBE: Tensor) -> Tensor:
@@ -197,7 +198,11 @@ class Llama(LlamaForTraining):
                 parameter.fill_(1.0)
                 continue
             module = self.get_submodule(name.rpartition(".")[0])
-            scale = std / math.sqrt(2 * self.config.num_hidden_layers) if isinstance(module, TensorParallelRowLinear) else std
+            scale = (
+                std / math.sqrt(2 * self.config.num_hidden_layers)
+                if isinstance(module, TensorParallelRowLinear)
+                else std
+            )
             if parameter.is_tied:
                 name = parameter.get_tied_info().get_full_name_from_model(self)
             info = parameter.get_sharded_info()

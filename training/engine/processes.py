@@ -39,11 +39,12 @@ def start_processes() -> World:
     )
     if not distributed.is_initialized():
         with_cuda = world.device.type == "cuda"
+        alone = "MASTER_ADDR" not in os.environ
         if with_cuda:
             torch.cuda.set_device(world.device)
         distributed.init_process_group(
             "nccl" if with_cuda else "gloo",
-            store=None if "MASTER_ADDR" in os.environ else distributed.HashStore(),
+            store=distributed.HashStore() if alone else None,  # type: ignore[attr-defined]  # documented
             rank=world.rank,
             world_size=world.size,
             device_id=world.device if with_cuda else None,

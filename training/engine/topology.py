@@ -72,8 +72,8 @@ def check_topology(config: PretrainConfig, vocab_size: int, world_size: int) -> 
     needed = split.data * split.tensor * split.pipeline
     if world_size != needed:
         raise UserError(
-            f"parallelism: data {split.data} x tensor {split.tensor} x pipeline {split.pipeline} are {needed} processes, "
-            f"but there are {world_size}; start {needed} with python -m torch.distributed.run --nproc_per_node={needed}"
+            f"parallelism: data {split.data} x tensor {split.tensor} x pipeline {split.pipeline} = {needed} processes, "
+            f"and there are {world_size}; start {needed} with python -m torch.distributed.run --nproc_per_node={needed}"
         )
     sizes = model_sizes(config.model)
     divided = {f"model.{name}": sizes[name] for name in ("num_attention_heads", "num_key_value_heads")}

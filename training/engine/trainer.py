@@ -51,7 +51,7 @@ class StepResult:
     """How long it took this rank, data included."""
 
 
-class Trainer(DistributedTrainer):  # type: ignore[misc]  # nanotron has no types
+class Trainer(DistributedTrainer):
     """A model, its optimizer and schedule in one of the processes that train it; see ``door.build_trainer``."""
 
     def __init__(
@@ -140,12 +140,12 @@ class Trainer(DistributedTrainer):  # type: ignore[misc]  # nanotron has no type
     @property
     def is_first_stage(self) -> bool:
         """Whether this rank needs the input tokens."""
-        return self.stage == self.unwrapped_model.input_pp_rank
+        return bool(self.stage == self.unwrapped_model.input_pp_rank)
 
     @property
     def is_last_stage(self) -> bool:
         """Whether this rank needs the labels, and has the loss."""
-        return self.stage == self.unwrapped_model.output_pp_rank
+        return bool(self.stage == self.unwrapped_model.output_pp_rank)
 
     @property
     def steps_done(self) -> int:

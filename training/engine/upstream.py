@@ -3,6 +3,8 @@
 Called by ``training.engine.door.open_engine`` after nanotron is imported.
 """
 
+import logging
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -48,8 +50,17 @@ def no_progress_bars() -> None:
     nanotron.serialize.weights.tqdm = tqdm
 
 
+def no_noise() -> None:
+    """With ZeRO nanotron warns of its own way to clear gradients, and it calls what newer PyTorch deprecates."""
+    logging.getLogger("nanotron.optim.zero").setLevel(logging.ERROR)
+    deprecated = ("broadcast_buffers", "torch.distributed.reduce_scatter_tensor", "torch.distributed.all_gather_into")
+    for beginning in deprecated:
+        warnings.filterwarnings("ignore", f"`{beginning}", FutureWarning)
+
+
 def apply() -> None:
     """Put all of them right."""
     plain_integers_in_shapes()
     configuration_as_object()
     no_progress_bars()
+    no_noise()
