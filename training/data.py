@@ -110,8 +110,8 @@ def open_data(workspace: Workspace, config: PretrainConfig) -> TrainingData:
     for number, dataset in enumerate(datasets):
         if dataset.tokenizer_sha256 != first.tokenizer_sha256:
             raise UserError(
-                f"data.datasets: {entries[number].dataset} has another tokenizer than {entries[0].dataset}; encode both "
-                "with one (python -m curation.tokens encode)"
+                f"data.datasets: {entries[number].dataset} has another tokenizer than {entries[0].dataset}; encode "
+                "both with one (python -m curation.tokens encode)"
             )
         if dataset.dataset_id in [each.dataset_id for each in datasets[:number]]:
             raise UserError(

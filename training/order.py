@@ -1,10 +1,11 @@
 """Which tokens, and so which documents, are in which step.
 
-A dataset's training stream of T tokens has (T - 1) // S sequences: sequence k is the tokens [k S, k S + S + 1), of which
-the first S are read and the last S predicted. In each epoch a dataset's sequences come in another pseudo-random order;
-which dataset a sample comes from is told by its place in a low-discrepancy sequence, so that every stretch of a run has
-the weights asked for. Both are computed for any sample from its index alone: nothing is stored, nothing is replayed, and
-a run that goes on, on however many processes, sees what it would have seen. Neither torch nor nanotron is imported.
+A dataset's training stream of T tokens has (T - 1) // S sequences: sequence k is the tokens [k S, k S + S + 1), of
+which the first S are read and the last S predicted. In each epoch a dataset's sequences come in another pseudo-random
+order; which dataset a sample comes from is told by its place in a low-discrepancy sequence, so that every stretch of a
+run has the weights asked for. Both are computed for any sample from its index alone: nothing is stored, nothing is
+replayed, and a run that goes on, on however many processes, sees what it would have seen. Neither torch nor nanotron is
+imported.
 """
 
 import hashlib
@@ -93,14 +94,15 @@ class Order:
         for source, count in zip(self.sources, self.sequences, strict=True):
             if count == 0:
                 raise UserError(
-                    f"data.datasets: {source.dataset_id} has {source.stream.tokens} tokens to train on, too few for one "
-                    f"sequence of {sequence_length} (batch.sequence_length) and the token behind it"
+                    f"data.datasets: {source.dataset_id} has {source.stream.tokens} tokens to train on, too few for "
+                    f"one sequence of {sequence_length} (batch.sequence_length) and the token behind it"
                 )
         weights = np.array([source.weight for source in self.sources], dtype=np.float64)
         shares = np.cumsum(weights / weights.sum())
         # Borders in units of 2^-64; the last is beyond every value.
         self._borders = [min(int(share * 2**64), 2**64 - 1) for share in shares[:-1]]
         self._phase = _hash64(f"{seed}/mixture")
+        self._counted = (0, np.zeros(len(self.sources), dtype=np.int64))  # so many samples, and those of each dataset
 
     @property
     def fingerprint(self) -> str:
@@ -112,7 +114,10 @@ class Order:
     # ---- samples ----
 
     def samples(self, first: int, count: int) -> list[Sample]:
-        """The samples of [first, first + count). Time grows with ``first`` by 5 ns a sample, for mixtures alone."""
+        """The samples of [first, first + count).
+
+        In a mixture the samples before the first are counted, 20 ns each, but for those that the call before counted.
+        """
         datasets = self._datasets(first, count)
         ordinals = np.zeros(count, dtype=np.int64)
         for index, before in enumerate(self._before(first)):
@@ -151,10 +156,11 @@ class Order:
         """How many of the samples [0, first) are of each dataset."""
         if not self._borders:
             return [first]
-        counts = np.zeros(len(self.sources), dtype=np.int64)
-        for begin in range(0, first, _CHUNK):
+        known, counts = self._counted if self._counted[0] <= first else (0, 0 * self._counted[1])
+        for begin in range(known, first, _CHUNK):
             chosen = self._datasets(begin, min(_CHUNK, first - begin))
-            counts += np.bincount(chosen, minlength=len(self.sources))
+            counts = counts + np.bincount(chosen, minlength=len(self.sources))
+        self._counted = (first, counts)
         return [int(count) for count in counts]
 
     # ---- tokens and documents ----
