@@ -1,0 +1,120 @@
+"""The data of a run, open: its datasets, the order of its samples, and micro-batches of token ids."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from curation.errors import UserError
+from curation.tokens.read import TokenDataset, TokenStream, open_token_dataset
+from curation.workspace import Workspace
+from training.config import PretrainConfig
+from training.order import Order, Source
+
+Array = np.ndarray[Any, Any]
+
+
+class HeldOut(NamedTuple):
+    """Sequences that a model is validated on."""
+
+    name: str
+    """``NAME@VERSION/LANGUAGE``."""
+    stream: TokenStream
+    sequences: int
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Datasets of one tokenizer, with their weights."""
+
+    config: PretrainConfig
+    datasets: tuple[TokenDataset, ...]
+    """In the order of ``data.datasets``."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens of the tokenizer."""
+        return self.datasets[0].vocab_size
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a document."""
+        return self.datasets[0].eos_id
+
+    @cached_property
+    def order(self) -> Order:
+        """Which sequence is in which step.
+
+        Raises:
+            UserError: a dataset is too small for one sequence.
+        """
+        weights = [entry.weight for entry in self.config.data.datasets]
+        sources = [
+            Source(dataset.dataset_id, dataset.stream("train"), weight)
+            for dataset, weight in zip(self.datasets, weights, strict=True)
+        ]
+        batch = self.config.batch
+        return Order(sources, batch.sequence_length, batch.global_batch_size, self.config.seed)
+
+    def micro_batches(self, step: int, replica: int) -> Iterator[Array]:
+        """int64 [B, S + 1] for each micro-batch of a replica in a step."""
+        split, batch = self.config.parallelism, self.config.batch
+        for samples in self.order.rows(step, replica, split.data, batch.micro_batch_size):
+            yield self.order.tokens(samples)
+
+    @cached_property
+    def held_out(self) -> tuple[HeldOut, ...]:
+        """What the run is validated on, per dataset and language; a stream of less than a sequence counts as one."""
+        most, length = self.config.validation.sequences, self.config.batch.sequence_length
+        found = []
+        for dataset in self.datasets:
+            for language in dataset.languages("validation"):
+                stream = dataset.stream("validation", language)
+                count = min(most, -(-(stream.tokens - 1) // length))
+                if count > 0:
+                    found.append(HeldOut(f"{dataset.name}@{dataset.version}/{language}", stream, count))
+        return tuple(found)
+
+    def held_out_batches(self, held: HeldOut, replica: int) -> Iterator[tuple[Array, Array]]:
+        """The share of a replica: ids, int64 [B, S + 1], and where they are to be predicted, bool [B, S + 1].
+
+        Every batch is full: what the stream does not fill is masked, and holds the token that ends documents.
+        """
+        split, micro = self.config.parallelism, self.config.batch.micro_batch_size
+        length = self.config.batch.sequence_length
+        mine = range(replica, held.sequences, split.data)
+        for begin in range(0, len(mine), micro):
+            ids_BT = np.full((micro, length + 1), self.eos_id, dtype=np.int64)
+            mask_BT = np.zeros((micro, length + 1), dtype=bool)
+            for row, sequence in enumerate(mine[begin : begin + micro]):
+                start = sequence * length
+                tokens = held.stream.read(start, min(start + length + 1, held.stream.tokens))
+                ids_BT[row, : len(tokens)] = tokens
+                mask_BT[row, : len(tokens)] = True
+            yield ids_BT, mask_BT
+
+
+def open_data(workspace: Workspace, config: PretrainConfig) -> TrainingData:
+    """Open the datasets of a configuration.
+
+    Raises:
+        UserError: none is named, one is named twice, is missing or holds texts, or their tokenizers differ.
+    """
+    entries = config.data.datasets
+    if not entries:
+        raise UserError("data.datasets: names no dataset; give at least one, such as [{dataset: NAME, weight: 1}]")
+    datasets = tuple(open_token_dataset(workspace, entry.dataset) for entry in entries)
+    first = datasets[0]
+    for number, dataset in enumerate(datasets):
+        if dataset.tokenizer_sha256 != first.tokenizer_sha256:
+            raise UserError(
+                f"data.datasets: {entries[number].dataset} has another tokenizer than {entries[0].dataset}; encode "
+                "both with one (python -m curation.tokens encode)"
+            )
+        if dataset.dataset_id in [each.dataset_id for each in datasets[:number]]:
+            raise UserError(
+                f"data.datasets: {entries[number].dataset} is named twice; give it one entry and one weight"
+            )
+    return TrainingData(config, datasets)
