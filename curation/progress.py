@@ -45,15 +45,19 @@ class Progress:
     def update(self, amount: int, documents: int) -> None:
         """Tell how much of the stage is done in this attempt, in units and in documents."""
         self._documents = documents
+        rate = documents / max(time.monotonic() - self._began, 1e-9)
+        self.tell(amount, f"{documents:,} documents, {rate:,.0f}/s")
+
+    def tell(self, amount: int, said: str) -> None:
+        """Tell how much of the stage is done in this attempt, in units, and something else of it."""
         now = time.monotonic()
-        rate = documents / max(now - self._began, 1e-9)
         if self._bar is not None:
             self._bar.n = min(self._base + amount, self._total)
-            self._bar.set_postfix_str(f"{documents:,} docs, {rate:,.0f} docs/s")
+            self._bar.set_postfix_str(said)
         elif now - self._logged >= LOG_EVERY_SECONDS:
             self._logged = now
             share = min(self._base + amount, self._total) / max(self._total, 1)
-            log.info("%s: %.0f %%, %s documents, %.0f/s", self._stage, 100 * share, f"{documents:,}", rate)
+            log.info("%s: %.0f %%, %s", self._stage, 100 * share, said)
 
     def note(self, message: str) -> None:
         """A line for the log, without tearing the bar."""
@@ -62,14 +66,16 @@ class Progress:
         else:
             log.warning("%s", message)
 
-    def finish(self) -> None:
-        """End the stage."""
+    def finish(self, said: str = "") -> None:
+        """End the stage; ``said`` stands in place of how many documents there were."""
         seconds = time.monotonic() - self._began
         if self._bar is not None:
             self._bar.n = self._total
             self._bar.refresh()
             self._bar.close()
             self._bar = None
+        elif said:
+            log.info("%s: done in %.1f s, %s", self._stage, seconds, said)
         else:
             rate = self._documents / max(seconds, 1e-9)
             log.info("%s: done, %s documents in %.1f s, %.0f/s", self._stage, f"{self._documents:,}", seconds, rate)

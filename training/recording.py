@@ -21,7 +21,7 @@ from curation.records import Checkpoint, CheckpointRemoval, Run, RunDataset, Run
 from curation.shards import file_sha256
 from curation.workspace import Workspace
 from training.config import CheckpointConfig
-from training.folders import checkpoint_folder, checkpoint_id, checkpoint_steps, checkpoints_folder
+from training.folders import MANIFEST, checkpoint_folder, checkpoint_id, checkpoint_steps, checkpoints_folder
 
 log = logging.getLogger("training")
 
@@ -100,7 +100,7 @@ class Recorder:
     def _record(self, step: int) -> None:
         folder = checkpoint_folder(self.workspace, self.run_id, step)
         try:
-            facts = json.loads((folder / "checkpoint.json").read_bytes())["facts"]
+            facts = json.loads((folder / MANIFEST).read_bytes())["facts"]
             found = Checkpoint(
                 checkpoint_id=checkpoint_id(self.run_id, step),
                 run_id=self.run_id,

@@ -18,7 +18,7 @@ from curation.errors import UserError, unknown_name
 from curation.processes import is_alive
 from curation.records import new_ulid
 from curation.workspace import Workspace
-from training.folders import checkpoint_folder, checkpoint_steps
+from training.folders import MANIFEST, checkpoint_folder, checkpoint_steps, find_checkpoint
 
 _FREE = ("parallelism", "validation", "checkpoints", "guard")
 
@@ -35,6 +35,8 @@ class Start:
     """What it goes on from; None: the first step."""
     done: bool = False
     """The run has come to its end before: nothing is left to do."""
+    parent: str | None = None
+    """The run that the checkpoint of a new run comes from."""
 
 
 def identity(described: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +61,8 @@ def identity_hash(described: Mapping[str, Any]) -> str:
 
 def choose(workspace: Workspace, kind: str, resume: str, described: Mapping[str, Any]) -> Start:
     """What ``--resume`` means here: ``never`` a new run, ``auto`` the newest unfinished one that is the same, or a new
-    one where there is none, else the run of that id.
+    one where there is none; a run by its id; or a checkpoint, by id or folder, from which a new run branches off with
+    its optimizer and its place in the data.
 
     Args:
         kind: ``pretrain``, say.
@@ -87,7 +90,7 @@ def choose(workspace: Workspace, kind: str, resume: str, described: Mapping[str,
                 "new run (--resume never):\n  " + "\n  ".join(changed)
             )
     else:
-        raise unknown_name(f"{kind} run for --resume", resume, [*sorted(runs)[-5:], "auto", "never"])
+        return _branch(workspace, resume, described, [*sorted(runs)[-5:], "auto", "never", "a checkpoint"])
     attempts = [row for row in workspace.rows("attempt") if row["run_id"] == run_id]
     if run_id not in done:
         _refuse_running(workspace, run_id, attempts)
@@ -95,6 +98,26 @@ def choose(workspace: Workspace, kind: str, resume: str, described: Mapping[str,
     checkpoint = checkpoint_folder(workspace, run_id, steps[-1]) if steps else None
     attempt = 1 + max((int(row["attempt"]) for row in attempts), default=0)
     return Start(run_id, attempt, False, checkpoint, run_id in done)
+
+
+def _branch(workspace: Workspace, resume: str, described: Mapping[str, Any], valid: Sequence[str]) -> Start:
+    """A new run that goes on from a checkpoint of another."""
+    try:
+        folder = find_checkpoint(workspace, resume)
+    except UserError:
+        raise unknown_name("run or checkpoint for --resume", resume, valid) from None
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    facts, batch = manifest["facts"], described["config"]["batch"]
+    if "run_id" not in facts:
+        raise UserError(f"--resume {resume}: has no place in any data, as it was imported; use --initialise-from")
+    if facts["data_position"] != manifest["step"] * batch["global_batch_size"]:
+        raise UserError(
+            f"batch.global_batch_size: {batch['global_batch_size']}, but {resume} was trained with another; a run "
+            "goes on with the same, or begins with --initialise-from"
+        )
+    if manifest["step"] >= batch["steps"]:
+        raise UserError(f"batch.steps: {batch['steps']}, and {resume} has done {manifest['step']}; ask for more")
+    return Start(new_ulid(), 1, True, folder, parent=facts["run_id"])
 
 
 def _refuse_running(workspace: Workspace, run_id: str, attempts: Sequence[dict[str, Any]]) -> None:

@@ -1,13 +1,16 @@
 """One attempt at a training run: check, begin, train step by step, validate, save, end.
 
-Every process of the run does this; what only one may do, rank 0 does.
+Every process of the run does this. What only one may do, rank 0 does: it decides which run this is and tells the others,
+and it alone writes records and metrics.
 """
 
 import logging
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +18,13 @@ from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from curation.progress import Progress
 from curation.records import RunDataset
 from curation.storage import open_workspace
+from curation.workspace import Workspace
 from training.checks import check
 from training.data import TrainingData, open_data
-from training.folders import checkpoint_folder
+from training.folders import checkpoint_folder, checkpoint_id, find_checkpoint
 from training.metrics import Guard, MetricsLog
 from training.options import Request
-from training.plan import Plan, plan
+from training.plan import plan
 from training.recording import Recorder, new_run
 from training.resume import Start, choose, identity_hash
 from training.runs import describe_run
@@ -30,9 +34,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("training")
 
+_MOST_NAMED = 20
+"""Documents that the message of a run gone wrong lists."""
+
 
 class Stopped(Exception):
-    """SIGTERM or SIGINT came; what is done is saved."""
+    """SIGTERM or SIGINT came; what was done is saved."""
 
 
 class Diverged(Exception):
@@ -43,18 +50,262 @@ def train(kind: str, request: Request) -> int:
     """Train as asked for, from the beginning or from where an earlier attempt left off. Returns the exit code.
 
     Raises:
-        UserError: before any process group exists, unless a file is damaged.
-        Stopped, Diverged: the run is on record as interrupted, or as failed.
+        UserError: wrong configuration, data or checkpoint; all but damaged files is found before processes are joined.
+        Stopped, Diverged: the attempt is on record as interrupted, or as failed.
+        OSError: disk full, say; the attempt is on record as failed.
     """
     workspace = open_workspace(request.workspace)
     if not workspace.local:
         raise UserError(f"--workspace {workspace.name}: training needs a folder that all its processes see")
     data = open_data(workspace, request.config)
-    config = request.config
-    check(config, vocab_size=data.vocab_size)
-    described = describe_run(config, data.datasets)
+    described = describe_run(request.config, data)
+    check(request.config, vocab_size=data.vocab_size)
+    weights = find_checkpoint(workspace, request.initialise_from) if request.initialise_from else None
     start = choose(workspace, kind, request.resume, described)
     if start.done:
         log.info("run %s is done already; --resume never starts another one like it", start.run_id)
         return EXIT_DONE
-    return 0
+    from training.engine.door import build_trainer
+    from training.engine.processes import start_processes, stop_processes
+
+    world = start_processes()
+    start = _told(start)
+    recorder = _begin(workspace, kind, request, data, described, start) if world.rank == 0 else None
+    try:
+        with _watch_signals() as stop:
+            trainer = build_trainer(
+                request.config,
+                described["vocab_size"],
+                eos_id=data.eos_id,
+                load=start.checkpoint or weights,
+                weights_only=start.checkpoint is None,
+            )
+            Session(workspace, request, data, trainer, start, recorder, stop).run()
+            trainer.close()
+    except Stopped:
+        if recorder:
+            recorder.end("interrupted", EXIT_INTERRUPTED, "stopped by a signal")
+            log.warning("interrupted; the same command goes on, as does --resume %s", start.run_id)
+        raise
+    except BaseException as error:
+        if recorder:
+            recorder.end("failed", EXIT_USAGE, f"{type(error).__name__}: {error}"[:500])
+        raise
+    stop_processes()
+    if recorder:
+        recorder.end("done", EXIT_DONE, None)
+        name = checkpoint_id(start.run_id, request.config.batch.steps)
+        print(f"run {start.run_id}")
+        print(f"checkpoint {name}: {checkpoint_folder(workspace, start.run_id, request.config.batch.steps)}")
+        print(f"next: python -m training.export {name} FOLDER --workspace {request.workspace}")
+    return EXIT_DONE
+
+
+def _told(start: Start) -> Start:
+    """What rank 0 has chosen: others may have looked a moment earlier or later."""
+    from torch import distributed
+
+    chosen = [start]
+    distributed.broadcast_object_list(chosen, src=0)
+    return chosen[0]
+
+
+def _begin(
+    workspace: Workspace, kind: str, request: Request, data: TrainingData, described: dict[str, Any], start: Start
+) -> Recorder:
+    run, datasets = None, []
+    if start.new:
+        run = new_run(start.run_id, kind, described, identity_hash(described), request.config.seed, start.parent)
+        for dataset, entry in zip(data.datasets, request.config.data.datasets, strict=True):
+            datasets.append(
+                RunDataset(run_id=start.run_id, dataset_id=dataset.dataset_id, stage=kind, weight=entry.weight)
+            )
+    recorder = Recorder(workspace, start.run_id, start.attempt)
+    recorder.begin(run, datasets)
+    log.info("run %s, attempt %d, workspace %s", start.run_id, start.attempt, workspace.name)
+    if start.checkpoint:
+        log.info("going on from %s", start.checkpoint)
+    return recorder
+
+
+@contextmanager
+def _watch_signals() -> Iterator[list[int]]:
+    """A list that holds the signals that asked for a stop."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Session:
+    """The steps of an attempt, in one of its processes."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        request: Request,
+        data: TrainingData,
+        trainer: "Trainer",
+        start: Start,
+        recorder: Recorder | None,
+        stop: list[int],
+    ) -> None:
+        self.workspace, self.config, self.data, self.trainer = workspace, request.config, data, trainer
+        self.start, self.recorder, self.stop = start, recorder, stop
+        self.tokens_per_step = self.config.batch.global_batch_size * self.config.batch.sequence_length
+        self.guard = Guard(self.config.guard)
+        self.saved = trainer.steps_done  # the step of the newest checkpoint
+        self.metrics = MetricsLog(workspace.run_folder(start.run_id), start.attempt) if recorder else None
+        self.plan = plan(self.config, data.vocab_size)
+        self.progress = Progress() if recorder else None
+        self._losses: deque[float] = deque(maxlen=10)
+
+    def run(self) -> None:
+        """All steps that are left.
+
+        Raises:
+            Stopped: a signal came; a checkpoint of the last step is saved.
+            Diverged: nothing of the step that went wrong is saved.
+        """
+        steps, done = self.config.batch.steps, self.trainer.steps_done
+        if self.progress:
+            self.progress.start("train", steps, done, unit="step")
+        try:
+            for step in range(done + 1, steps + 1):
+                result = self.trainer.step(step, self._batches(step))
+                self._write(result)
+                self._object(result)
+                if self._due(step, self.config.validation.every):
+                    self._validate(step)
+                if self._due(step, self.config.checkpoints.every):
+                    self._save(step)
+                if self._told_to_stop():
+                    if self.saved < step:
+                        self._save(step)
+                    raise Stopped
+        except BaseException:
+            if self.progress:
+                self.progress.abandon()
+            raise
+        finally:
+            if self.metrics:
+                self.metrics.close()
+        if self.progress:
+            self.progress.finish(f"loss {self._losses[-1]:.3f}" if self._losses else "nothing was left to do")
+
+    def _due(self, step: int, every: int) -> bool:
+        return step == self.config.batch.steps or bool(every and step % every == 0)
+
+    def _batches(self, step: int) -> Iterator[Any]:
+        import torch
+
+        from training.engine.batches import micro_batch
+
+        needs_data = self.trainer.is_first_stage or self.trainer.is_last_stage
+        if not needs_data:
+            while True:
+                yield micro_batch(None, None, self.trainer)
+        for ids_BT in self.data.micro_batches(step, self.trainer.replica):
+            yield micro_batch(torch.from_numpy(ids_BT), None, self.trainer)
+
+    # ---- what is told ----
+
+    def _write(self, result: "StepResult") -> None:
+        if self.metrics is None:
+            return
+        rate = result.tokens / result.seconds
+        self.metrics.write(
+            result.step,
+            {
+                "loss": result.loss,
+                "learning_rate": result.learning_rate,
+                "grad_norm": result.grad_norm,
+                "tokens_seen": result.step * self.tokens_per_step,
+                "tokens_per_s": rate,
+                "mfu": self._mfu(rate),
+            },
+        )
+        self._losses.append(result.loss)
+        if self.progress:
+            mean = sum(self._losses) / len(self._losses)
+            self.progress.tell(result.step - self.start_step, f"loss {mean:.3f}, {rate:,.0f} tokens/s")
+
+    @property
+    def start_step(self) -> int:
+        """Steps that were done before this attempt."""
+        return self.trainer.start_iteration_step
+
+    def _mfu(self, tokens_per_s: float) -> float | None:
+        """Share of the devices' highest rate of multiplications that the model's own take."""
+        from training.devices import peak_flops
+
+        peak = peak_flops(self.config.precision)
+        return tokens_per_s * self.plan.flops_per_token / (peak * self.trainer.world.size) if peak else None
+
+    def _object(self, result: "StepResult") -> None:
+        """Stop where the loss goes wrong; the result is the same on every rank, and so is the objection."""
+        why = self.guard.objection(result.loss, result.grad_norm)
+        if why is None:
+            return
+        parts = self.data.order.documents(result.step)
+        named = [f"{each.document.document_id} ({each.tokens} tokens)" for each in parts[:_MOST_NAMED]]
+        more = f", and {len(parts) - _MOST_NAMED} more" if len(parts) > _MOST_NAMED else ""
+        raise Diverged(
+            f"step {result.step}: {why}. The step read the documents {', '.join(named)}{more}; all of them: python -m "
+            f"training.batch {self.start.run_id} {result.step} --workspace {self.workspace.name}. Lower "
+            "optimizer.learning_rate, or remove what is wrong in them and start anew"
+        )
+
+    def _told_to_stop(self) -> bool:
+        """Whether any rank has received a signal: they stop behind the same step."""
+        import torch
+        from torch import distributed
+
+        flag = torch.tensor([len(self.stop)], device=self.trainer.world.device)
+        distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
+        return bool(flag.item())
+
+    # ---- validation and checkpoints ----
+
+    def _validate(self, step: int) -> None:
+        import torch
+
+        from training.engine.batches import micro_batch
+
+        values: dict[str, float] = {}
+        began = time.perf_counter()
+        for held in self.data.held_out:
+            batches = (
+                micro_batch(torch.from_numpy(ids_BT), torch.from_numpy(mask_BT), self.trainer)
+                for ids_BT, mask_BT in self.data.held_out_batches(held, self.trainer.replica)
+            )
+            total, tokens = self.trainer.evaluate(batches)
+            if tokens:
+                values[f"validation/{held.name}"] = total / tokens
+        if self.metrics and values:
+            self.metrics.write(step, values)
+            told = ", ".join(f"{name.partition('/')[2]} {value:.4f}" for name, value in values.items())
+            log.info("step %d, validation loss: %s (%.1f s)", step, told, time.perf_counter() - began)
+
+    def _save(self, step: int) -> None:
+        from training.engine.checkpoint import save_atomically
+
+        folder: Path = checkpoint_folder(self.workspace, self.start.run_id, step)
+        facts = {
+            "run_id": self.start.run_id,
+            "tokens_seen": step * self.tokens_per_step,
+            "data_position": step * self.config.batch.global_batch_size,
+            "tokenizer": [dataset.dataset_id for dataset in self.data.datasets][0],
+        }
+        save_atomically(self.trainer, folder, facts)
+        self.saved = step
+        if self.recorder:
+            self.recorder.keep_checkpoint(step)
+            self.recorder.remove_old(self.config.checkpoints)
