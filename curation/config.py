@@ -1,17 +1,14 @@
 """The configuration of a curation run: one dataclass of dataclasses, a docstring under each field."""
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import Any
 
+from curation import options
 from curation.dedup.config import DedupConfig
-from curation.errors import UserError, unknown_name
+from curation.errors import UserError
 from curation.executors.options import ExecutionConfig
 from curation.extract import ExtractConfig
 from curation.language import LanguageConfig
@@ -19,9 +16,6 @@ from curation.lines import LinesConfig
 from curation.pii import PiiConfig
 from curation.sources.read import ReadConfig
 from curation.toxicity.config import ToxicityConfig
-
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
 
 
 @dataclass(frozen=True)
@@ -91,45 +85,18 @@ class CurationConfig:
     """Seed of everything random; recorded with the run."""
 
 
-def instantiate(parser: "ArgumentParser", options: Any) -> CurationConfig:
-    """The configuration out of parsed options.
-
-    Raises:
-        UserError: a value left empty in YAML, which is null and which few fields can be (and options of filters).
-    """
-    names = [each.name for each in dataclasses.fields(CurationConfig)]
-    plain = options.as_dict()
-    nullable = _nullable(CurationConfig)
-    for name, value in _leaves({name: plain[name] for name in names}):
-        if value is None and name not in nullable:
-            raise UserError(f"{name}: has no value; give one, or leave the line out")
-    values = parser.instantiate(options)
-    return CurationConfig(**{name: values[name] for name in names})
-
-
-def _leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in plain.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        elif not (prefix.startswith("filters.") and value is None):
-            yield f"{prefix}{key}", value
-
-
-def _nullable(section: type, prefix: str = "") -> set[str]:
-    """Dotted names of the fields that can be null."""
-    found = set()
-    for name, hint in get_type_hints(section).items():
-        if dataclasses.is_dataclass(hint):
-            found |= _nullable(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
-        elif NoneType in get_args(hint):
-            found.add(f"{prefix}{name}")
-    return found
-
-
 def to_dict(config: CurationConfig) -> dict[str, Any]:
     """The configuration as plain JSON values."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
-    return plain
+    return options.to_dict(config)
+
+
+def from_dict(plain: Mapping[str, Any]) -> CurationConfig:
+    """The inverse of ``to_dict``, with every value checked.
+
+    Raises:
+        UserError: an unknown field or a wrong value.
+    """
+    return options.from_dict(plain, CurationConfig)
 
 
 def identity(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,42 +120,3 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         elif before != after:
             lines.append(f"{prefix}{key}: {json.dumps(before)} -> {json.dumps(after)}")
     return lines
-
-
-def presets() -> dict[str, Path]:
-    """Name -> file of the presets that ship with the package."""
-    folder = Path(str(files("curation") / "configs"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def find_config(name: str) -> Path:
-    """The file of ``--config``: a path, or the name of a preset with or without ``.yaml``.
-
-    Raises:
-        UserError: neither; the presets are listed.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    preset = presets().get(name.removesuffix(".yaml"))
-    if preset is None:
-        if path.suffix or "/" in name:
-            raise UserError(f"--config {name}: no such file; presets: {', '.join(presets())}")
-        raise unknown_name("preset for --config", name, presets())
-    return preset
-
-
-def from_dict(plain: Mapping[str, Any]) -> CurationConfig:
-    """The inverse of ``to_dict``, with every value checked.
-
-    Raises:
-        UserError: an unknown field or a wrong value.
-    """
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(CurationConfig, None)
-    try:
-        return instantiate(parser, parser.parse_object(dict(plain)))
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise UserError(f"configuration: {error}") from error

@@ -41,36 +41,22 @@ exit codes:
 
 def build_parser() -> "ArgumentParser":
     """The command line: the options of the command, then every field of ``CurationConfig``."""
-    from jsonargparse import (  # type: ignore[attr-defined]
-        ActionConfigFile,
-        ArgumentParser,
-        DefaultHelpFormatter,
-        set_parsing_settings,
-    )
+    from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
-    from curation.config import CurationConfig, presets
+    from curation.config import CurationConfig
+    from curation.options import new_parser, presets
 
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the docstring under a field is its help
-
-    class Formatter(DefaultHelpFormatter):
-        """Keeps the line breaks of the examples."""
-
-        def _fill_text(self, text: str, width: int, indent: str) -> str:
-            return "".join(indent + line for line in text.splitlines(keepends=True))
-
-    parser = ArgumentParser(
+    parser = new_parser(
         prog="python -m curation.run",
         usage="python -m curation.run INPUT... --workspace W [--config C] [options]",
         description="Turn raw crawls into clean, catalogued shards.",
         epilog=EPILOG,
-        formatter_class=Formatter,
-        exit_on_error=False,
     )
     parser.add_argument("inputs", nargs="*", default=[], metavar="INPUT", help="files, folders, globs, URLs (fsspec)")
     parser.add_argument(
         "--workspace", default="workspace", help="folder, or URL of an object store, that holds everything"
     )
-    names = ", ".join(presets())
+    names = ", ".join(presets("curation"))
     parser.add_argument("--config", action=ActionConfigFile, help=f"YAML file, or a preset: {names}; none: web")
     parser.add_argument("--resume", metavar="RUN", help="go on with this run; 'last' is the newest unfinished one")
     parser.add_argument("--from", metavar="RUN", help="decide anew from the stored documents of this run")
@@ -88,39 +74,28 @@ def parse(argv: Sequence[str]) -> "Request":
     """
     from jsonargparse import ArgumentError
 
-    from curation.config import CurationConfig, find_config, instantiate
+    from curation.config import CurationConfig
     from curation.filters import build_filters
     from curation.language import parse_languages
+    from curation.options import instantiate, message, with_preset
     from curation.session import Request
 
-    arguments = list(argv)
-    config_given = False
     sections = {field.name for field in dataclasses.fields(CurationConfig)} - {"execution"}
-    for position, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name == "--config":
-            config_given = True
-            if equals:
-                arguments[position] = f"--config={find_config(value)}"
-            elif position + 1 < len(arguments):
-                arguments[position + 1] = str(find_config(arguments[position + 1]))
-        elif name.startswith("--") and name[2:].split(".")[0] in sections:
-            config_given = True
-    if not any(argument.partition("=")[0] == "--config" for argument in arguments):
-        arguments = ["--config", str(find_config("web")), *arguments]
+    config_given = any(each.startswith("--") and each[2:].partition("=")[0].split(".")[0] in sections for each in argv)
+    arguments, file_given = with_preset(argv, "curation", "web")
     parser = build_parser()
     try:
         options = parser.parse_args(arguments)
-        config = instantiate(parser, options)
+        config = instantiate(parser, options, CurationConfig)
     except (ArgumentError, TypeError, ValueError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(message(error, CurationConfig)) from error
     build_filters(config.filters)
     parse_languages(config.language.languages, model=config.language.model)
     request = Request(
         inputs=list(options.inputs or []),
         workspace=options.workspace,
         config=config,
-        config_given=config_given,
+        config_given=config_given or file_given,
         resume=options.resume,
         parent=options["from"],
         limit=options.limit,

@@ -26,10 +26,6 @@ class ModelConfig:
     """Query heads; each is ``hidden_size / num_attention_heads`` wide."""
     num_key_value_heads: int | None = None
     """Key and value heads (grouped-query attention, https://arxiv.org/abs/2305.13245); null: as many as query heads."""
-    vocab_size_multiple: int = 64
-    """The embedding has a row for each token of the tokenizer, and more, up to a multiple of this, so that any usual
-    ``parallelism.tensor`` divides it. The rows behind the last token are never read and learn to be unlikely; they are
-    exported with the others."""
     tie_word_embeddings: bool = True
     """Whether the output matrix is the embedding matrix."""
     rope_theta: float = 10000.0
@@ -39,6 +35,9 @@ class ModelConfig:
     init_std: float = 0.02
     """Standard deviation of the initial weights; of matrices that write to the residual stream divided by
     sqrt(2 num_hidden_layers), as in GPT-2."""
+    vocab_multiple: int = 64
+    """The embedding's rows are the tokenizer's vocabulary rounded up to a multiple of this, whatever the topology;
+    ``parallelism.tensor`` must divide them. 1: no rounding."""
 
 
 @dataclass(frozen=True)

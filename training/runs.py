@@ -9,6 +9,7 @@ from curation.workspace import Workspace
 from training.config import PretrainConfig
 from training.data import TrainingData, open_data
 from training.options import from_dict
+from training.sizes import vocabulary_rows
 
 KINDS = ("pretrain", "finetune")
 
@@ -25,12 +26,6 @@ class TrainingRun:
     """As ``describe_run`` made it."""
 
 
-def padded_vocab_size(config: PretrainConfig, tokens: int) -> int:
-    """Rows of the embedding for a tokenizer of so many tokens."""
-    multiple = config.model.vocab_size_multiple
-    return -(-tokens // multiple) * multiple
-
-
 def describe_run(config: PretrainConfig, data: TrainingData) -> dict[str, Any]:
     """What is put on record of a run, as JSON values; its datasets are named by ids, which are never given twice."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
@@ -42,7 +37,7 @@ def describe_run(config: PretrainConfig, data: TrainingData) -> dict[str, Any]:
         "config": plain,
         "order": data.order.fingerprint,
         "tokenizer_sha256": data.datasets[0].tokenizer_sha256,
-        "vocab_size": padded_vocab_size(config, data.vocab_size),
+        "vocab_size": vocabulary_rows(config.model, data.vocab_size),
     }
 
 

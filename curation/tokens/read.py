@@ -85,8 +85,9 @@ class TokenStream:
         Raises:
             IndexError: not within the stream.
         """
+        parts = self._parts(start, end)
         found = np.empty(end - start, dtype=np.int64)
-        for shard, offset, first, last in self._parts(start, end):
+        for shard, offset, first, last in parts:
             part = found[offset + first - start : offset + last - start]
             part[:] = _tokens(shard.path, shard.token_bytes)[first:last]
             for low, high in shard.hidden:

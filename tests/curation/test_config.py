@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from curation import config
-from curation.config import CurationConfig, config_hash, differences, find_config, from_dict, presets, to_dict
+from curation.config import CurationConfig, config_hash, differences, from_dict, to_dict
 from curation.errors import UserError
 from curation.filters import build_filters
+from curation.options import find_config, presets
 
 
 def leaves(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -22,17 +23,17 @@ def leaves(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def test_the_web_preset_states_every_default() -> None:
-    stated = leaves(yaml.safe_load(presets()["web"].read_text()))
+    stated = leaves(yaml.safe_load(presets("curation")["web"].read_text()))
     defaults = to_dict(CurationConfig())
     defaults["filters"] = {each.name: dataclasses.asdict(each) for each in build_filters(defaults["filters"])}
     assert stated == leaves(defaults)
 
 
-@pytest.mark.parametrize("name", sorted(presets()))
+@pytest.mark.parametrize("name", sorted(presets("curation")))
 def test_presets_are_valid(name: str) -> None:
-    plain = yaml.safe_load(presets()[name].read_text())
+    plain = yaml.safe_load(presets("curation")[name].read_text())
     assert to_dict(from_dict(plain))["seed"] == 0
-    assert presets()[name].read_text().startswith(f"# {name}: ")
+    assert presets("curation")[name].read_text().startswith(f"# {name}: ")
 
 
 def test_every_field_is_documented() -> None:
@@ -94,8 +95,8 @@ def test_null_turns_a_rule_of_a_filter_off() -> None:
 
 
 def test_presets_by_name_with_and_without_suffix(tmp_path: Any) -> None:
-    assert find_config("web") == find_config("web.yaml") == presets()["web"]
+    assert find_config("web", "curation") == find_config("web.yaml", "curation") == presets("curation")["web"]
     (tmp_path / "mine.yaml").write_text("seed: 1\n")
-    assert find_config(str(tmp_path / "mine.yaml")) == tmp_path / "mine.yaml"
+    assert find_config(str(tmp_path / "mine.yaml"), "curation") == tmp_path / "mine.yaml"
     with pytest.raises(UserError, match="smoke, web"):
-        find_config(str(tmp_path / "none.yaml"))
+        find_config(str(tmp_path / "none.yaml"), "curation")
