@@ -293,6 +293,45 @@ class ShardRemoval(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(Record):
+    """A model's weights behind a step of a training run."""
+
+    kind: ClassVar[str] = "checkpoint"
+    checkpoint_id: str
+    run_id: str
+    step: int
+    tokens_seen: int
+    """Tokens that were predicted on the way to it, each time anew."""
+    path: str
+    """Its folder, relative to the workspace."""
+    weights_sha256: str | None = None
+    """Over names and sha256 of the files of its weights; null where nobody has hashed them."""
+    data_position: int
+    """Index, in the order of the run's data, of the sample that comes next."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRemoval(Record):
+    """A checkpoint whose files are gone, by the rule of its run."""
+
+    kind: ClassVar[str] = "checkpoint_removal"
+    checkpoint_id: str
+    why: str
+    removed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointClaim(Record):
+    """A run (an audit) that needs a checkpoint until it has ended: the checkpoint is not removed before."""
+
+    kind: ClassVar[str] = "checkpoint_claim"
+    checkpoint_id: str
+    run_id: str
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeMetric(Record):
     """What a figure of a probe means."""
 
@@ -350,6 +389,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
     for cls in (
         *(Run, Attempt, RunEnd, RawFile, Shard, ShardSource, FilterCount, Quarantine, Contamination),
         *(Dataset, DatasetShard, TokenShard, RunDataset, Tombstone, TombstoneHit, ShardRemoval),
+        *(Checkpoint, CheckpointRemoval, CheckpointClaim),
         *(ProbeMetric, Finding),
     )
 }
