@@ -48,7 +48,7 @@ def find_checkpoint(workspace: Workspace, reference: str) -> Path:
         return path.absolute()
     rows = {row["checkpoint_id"]: row for row in workspace.rows("checkpoint")}
     if reference in rows:
-        folder = workspace.root / rows[reference]["path"]
+        folder: Path = workspace.root / rows[reference]["path"]
         if (folder / MANIFEST).is_file():
             return folder
         raise UserError(f"checkpoint {reference}: its files are gone ({folder}); use a newer one of its run")

@@ -31,7 +31,7 @@ class MetricsLog:
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=None)  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=None)
 
     def write(self, step: int, values: Mapping[str, float | int | None]) -> None:
         """Write a step's numbers; what is not finite is null, as JSON has no other word for it."""

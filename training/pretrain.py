@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 
 if TYPE_CHECKING:
-    from training.options import Request
+    pass
 
 log = logging.getLogger("training")
 KIND = "pretrain"
@@ -45,6 +45,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     if first:  # the others found the same
         log.error("%s", message)
     return EXIT_USAGE
+
+
+def show(request: "Request") -> None:
+    """What would be trained: its size, its stages, and the resolved configuration.
+
+    Raises:
+        UserError: as training would.
+    """
+    import yaml
+
+    from curation.options import to_dict
+    from curation.storage import open_workspace
+    from training.checks import check
+    from training.data import open_data
+    from training.engine.topology import stages
+    from training.plan import plan, table
+
+    config = request.config
+    data = open_data(open_workspace(request.workspace), config)
+    check(config, vocab_size=data.vocab_size)
+    planned = plan(config, data.vocab_size)
+    blocks = stages(config, planned.vocabulary_rows)
+    rows = table(plan(config, data.vocab_size, blocks))
+    rows.append(("blocks of each stage", ", ".join(map(str, blocks))))
+    for dataset, sequences in zip(data.datasets, data.order.sequences, strict=True):
+        rows.append((f"sequences of {dataset.name}@{dataset.version}", f"{sequences:,}"))
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name:<{width}}  {value:>16}" for name, value in rows))
+    print()
+    print(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True), end="")
+    processes = planned.processes
+    launcher = f"torch.distributed.run --nproc_per_node={processes} -m " if processes > 1 else ""
+    print(f"next: python -m {launcher}training.pretrain, with the same options but --dry-run")
 
 
 if __name__ == "__main__":

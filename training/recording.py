@@ -170,9 +170,7 @@ def removable(steps: Sequence[int], rule: CheckpointConfig) -> list[int]:
     """The steps whose checkpoints the rule gives up, oldest first."""
     newest = set(sorted(steps)[-rule.keep_last :])
     return [
-        step
-        for step in sorted(steps)
-        if step not in newest and not (rule.keep_every and step % rule.keep_every == 0)
+        step for step in sorted(steps) if step not in newest and not (rule.keep_every and step % rule.keep_every == 0)
     ]
 
 
@@ -180,5 +178,3 @@ def claimed_checkpoints(workspace: Workspace) -> set[str]:
     """Checkpoints that an unfinished audit has claimed."""
     ended = {row["run_id"] for row in workspace.rows("run_end")}
     return {row["checkpoint_id"] for row in workspace.rows("checkpoint_claim") if row["run_id"] not in ended}
-
-

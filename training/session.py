@@ -1,7 +1,7 @@
 """One attempt at a training run: check, begin, train step by step, validate, save, end.
 
-Every process of the run does this. What only one may do, rank 0 does: it decides which run this is and tells the others,
-and it alone writes records and metrics.
+Every process of the run does this. What only one may do, rank 0 does: it decides which run this is and tells the
+others, and it alone writes records and metrics.
 """
 
 import logging
@@ -163,7 +163,7 @@ class Session:
         self.guard = Guard(self.config.guard)
         self.saved = trainer.steps_done  # the step of the newest checkpoint
         self.metrics = MetricsLog(workspace.run_folder(start.run_id), start.attempt) if recorder else None
-        self.plan = plan(self.config, data.vocab_size)
+        self.flops_per_token = plan(self.config, data.vocab_size).flops_per_token
         self.progress = Progress() if recorder else None
         self._losses: deque[float] = deque(maxlen=10)
 
@@ -247,7 +247,7 @@ class Session:
         from training.devices import peak_flops
 
         peak = peak_flops(self.config.precision)
-        return tokens_per_s * self.plan.flops_per_token / (peak * self.trainer.world.size) if peak else None
+        return tokens_per_s * self.flops_per_token / (peak * self.trainer.world.size) if peak else None
 
     def _object(self, result: "StepResult") -> None:
         """Stop where the loss goes wrong; the result is the same on every rank, and so is the objection."""
@@ -302,7 +302,7 @@ class Session:
             "run_id": self.start.run_id,
             "tokens_seen": step * self.tokens_per_step,
             "data_position": step * self.config.batch.global_batch_size,
-            "tokenizer": [dataset.dataset_id for dataset in self.data.datasets][0],
+            "tokenizer": self.data.datasets[0].dataset_id,
         }
         save_atomically(self.trainer, folder, facts)
         self.saved = step
