@@ -171,20 +171,22 @@ def find_config(name: str, package: str) -> Path:
 
 
 def with_preset(arguments: Sequence[str], package: str, default: str) -> tuple[list[str], bool]:
-    """The command line with the value of ``--config`` made a path, and whether there was one; else with ``default``.
+    """The command line with ``--config`` in front, so that options go beyond it wherever they stand, and its value made
+    a path; and whether there was one. Where there was none it is ``default``.
 
     Raises:
         UserError: no such file or preset.
     """
-    found = list(arguments)
-    given = False
-    for position, argument in enumerate(found):
+    files: list[str] = []
+    others: list[str] = []
+    left = iter(arguments)
+    for argument in left:
         name, equals, value = argument.partition("=")
         if name != "--config":
+            others.append(argument)
             continue
-        given = True
-        if equals:
-            found[position] = f"--config={find_config(value, package)}"
-        elif position + 1 < len(found):
-            found[position + 1] = str(find_config(found[position + 1], package))
-    return (found, True) if given else (["--config", str(find_config(default, package)), *found], False)
+        value = value if equals else next(left, "")
+        if not value:
+            raise UserError("--config: has no value; give a YAML file or the name of a preset")
+        files += ["--config", str(find_config(value, package))]
+    return [*(files or ["--config", str(find_config(default, package))]), *others], bool(files)

@@ -9,9 +9,11 @@ imported.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,7 +25,8 @@ Array = np.ndarray[Any, Any]
 _ROUNDS = 6
 """Of the Feistel network; four make a pseudo-random permutation of ideal round functions (Luby and Rackoff 1988,
 https://doi.org/10.1137/0217022), ours are hashes of 64 bits."""
-_CHUNK = 1 << 20
+_WHOLE = 1 << 64
+"""Places in the sequence that chooses datasets are multiples of 1 / this."""
 _GOLDEN = 0x9E3779B97F4A7C15
 """2^64 / golden ratio: the step of the sequence with the lowest discrepancy among the multiples of one number (Knuth,
 TAOCP 3, 6.4)."""
@@ -97,12 +100,10 @@ class Order:
                     f"data.datasets: {source.dataset_id} has {source.stream.tokens} tokens to train on, too few for "
                     f"one sequence of {sequence_length} (batch.sequence_length) and the token behind it"
                 )
-        weights = np.array([source.weight for source in self.sources], dtype=np.float64)
-        shares = np.cumsum(weights / weights.sum())
-        # Borders in units of 2^-64; the last is beyond every value.
-        self._borders = [min(int(share * 2**64), 2**64 - 1) for share in shares[:-1]]
+        # In fractions, so that they are the same on every machine.
+        sums = [*itertools.accumulate(Fraction(source.weight) for source in self.sources)]
+        self._borders = [int(_WHOLE * each / sums[-1]) for each in sums[:-1]]
         self._phase = _hash64(f"{seed}/mixture")
-        self._counted = (0, np.zeros(len(self.sources), dtype=np.int64))  # so many samples, and those of each dataset
 
     @property
     def fingerprint(self) -> str:
@@ -114,10 +115,7 @@ class Order:
     # ---- samples ----
 
     def samples(self, first: int, count: int) -> list[Sample]:
-        """The samples of [first, first + count).
-
-        In a mixture the samples before the first are counted, 20 ns each, but for those that the call before counted.
-        """
+        """The samples of [first, first + count)."""
         datasets = self._datasets(first, count)
         ordinals = np.zeros(count, dtype=np.int64)
         for index, before in enumerate(self._before(first)):
@@ -154,18 +152,13 @@ class Order:
 
     def _before(self, first: int) -> list[int]:
         """How many of the samples [0, first) are of each dataset."""
-        if not self._borders:
-            return [first]
-        known, counts = self._counted if self._counted[0] <= first else (0, 0 * self._counted[1])
-        for begin in range(known, first, _CHUNK):
-            chosen = self._datasets(begin, min(_CHUNK, first - begin))
-            counts = counts + np.bincount(chosen, minlength=len(self.sources))
-        self._counted = (first, counts)
-        return [int(count) for count in counts]
+        below = [_count_below(first, border, self._phase) for border in self._borders]
+        return [end - begin for begin, end in itertools.pairwise((0, *below, first))]
 
     # ---- tokens and documents ----
 
-    def _span(self, sample: Sample) -> tuple[int, int]:
+    def span(self, sample: Sample) -> tuple[int, int]:
+        """[start, end) of a sample's tokens in the stream of its dataset."""
         start = sample.sequence * self.sequence_length
         return start, start + self.sequence_length + 1
 
@@ -173,7 +166,7 @@ class Order:
         """int64 [B, S + 1]: the tokens of samples."""
         ids_BT = np.empty((len(samples), self.sequence_length + 1), dtype=np.int64)
         for row, sample in zip(ids_BT, samples, strict=True):
-            row[:] = self.sources[sample.dataset].stream.read(*self._span(sample))
+            row[:] = self.sources[sample.dataset].stream.read(*self.span(sample))
         return ids_BT
 
     def documents(self, step: int) -> list[Part]:
@@ -184,7 +177,7 @@ class Order:
         """The documents that samples read (the token behind a sequence, which is predicted alone, counts as read)."""
         found: dict[tuple[int, str, int], Part] = {}
         for sample in sorted(samples):
-            start, end = self._span(sample)
+            start, end = self.span(sample)
             source = self.sources[sample.dataset]
             for document in source.stream.documents(start, end):
                 tokens = min(end, document.token_end) - max(start, document.token_start)
@@ -193,6 +186,28 @@ class Order:
                     tokens += found[key].tokens
                 found[key] = Part(source.dataset_id, document, tokens, sample.epoch)
         return list(found.values())
+
+
+def _count_below(count: int, border: int, phase: int) -> int:
+    """How many of the first ``count`` places of the sequence that chooses datasets are below ``border``. Such are those
+    where x // 2^64 differs from (x - border) // 2^64; both are summed without going along them."""
+    return _floor_sum(count, phase + _WHOLE) - _floor_sum(count, phase + _WHOLE - border)
+
+
+def _floor_sum(count: int, offset: int) -> int:
+    """The sum of (golden i + offset) // 2^64 over i in [0, count): lattice points below a line, counted in the steps of
+    the Euclidean algorithm (Graham, Knuth and Patashnik, Concrete Mathematics, 3.5)."""
+    total, modulus, slope = 0, _WHOLE, _GOLDEN
+    while True:
+        whole, slope = divmod(slope, modulus)
+        total += whole * (count * (count - 1) // 2)
+        whole, offset = divmod(offset, modulus)
+        total += whole * count
+        highest = slope * count + offset
+        if highest < modulus:
+            return total
+        count, offset = divmod(highest, modulus)
+        modulus, slope = slope, modulus
 
 
 def permuted(place: int, size: int, key: str) -> int:

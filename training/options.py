@@ -1,0 +1,117 @@
+"""The command line of pretraining: every field of ``PretrainConfig``, and what to do with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation import options
+from curation.errors import UserError
+from training.checks import check
+from training.config import PretrainConfig
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+EPILOG = """\
+examples:
+  python -m training.pretrain --data.datasets '[{dataset: news-tokens}]' --workspace W
+      train what the preset "pretrain" says on one tokenized dataset, in one process
+  python -m training.pretrain --config mine.yaml --optimizer.learning_rate 1e-3 --dry-run --workspace W
+      parameters, memory and operations of a configuration; nothing is trained
+  python -m torch.distributed.run --nproc-per-node 4 -m training.pretrain --config mine.yaml \\
+      --parallelism.data 2 --parallelism.tensor 2 --workspace W
+      in four processes
+
+The same command goes on with the run that it began, after a kill or on other processes; --resume never begins anew.
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for."""
+
+    config: PretrainConfig
+    workspace: str
+    resume: str
+    """``auto`` (the unfinished run of the same configuration, if there is one), ``never``, a run or a checkpoint."""
+    initialise_from: Path | None
+    """Folder of a checkpoint whose weights the run begins with."""
+    dry_run: bool
+
+    def check(self, vocab_size: int, world_size: int) -> None:
+        """Check the configuration with what is known now: the tokenizer's size, and how many processes there are.
+
+        Raises:
+            UserError: the first thing that does not fit.
+        """
+        check(self.config, world_size=world_size, vocab_size=vocab_size)
+
+
+def build_parser() -> "ArgumentParser":
+    """The command line: the options of the command, then every field of ``PretrainConfig``."""
+    from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+
+    parser = options.new_parser(
+        prog="python -m training.pretrain",
+        usage="python -m training.pretrain --data.datasets '[{dataset: NAME}]' --workspace W [--config C] [options]",
+        description="Train a language model from scratch on tokenized datasets.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--workspace", default="workspace", help="folder that holds everything")
+    names = ", ".join(options.presets("training"))
+    parser.add_argument("--config", action=ActionConfigFile, help=f"YAML file, or a preset: {names}; none: pretrain")
+    parser.add_argument(
+        "--resume",
+        default="auto",
+        metavar="R",
+        help="auto: go on with the unfinished run of this configuration, if any; never; or a run or checkpoint",
+    )
+    parser.add_argument("--initialise-from", metavar="FOLDER", help="begin with the weights of this checkpoint")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and the configuration only")
+    parser.add_class_arguments(PretrainConfig, None)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> Request:
+    """The command line as a request, checked as far as the command line alone goes; ``Request.check`` does the rest.
+
+    Raises:
+        UserError: a wrong option, value or configuration file.
+    """
+    from jsonargparse import ArgumentError
+
+    arguments, _ = options.with_preset(argv, "training", "pretrain")
+    parser = build_parser()
+    try:
+        parsed = parser.parse_args(arguments)
+        config = options.instantiate(parser, parsed, PretrainConfig)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise UserError(options.message(error, PretrainConfig)) from error
+    check(config)
+    request = Request(
+        config=config,
+        workspace=parsed.workspace,
+        resume=parsed.resume,
+        initialise_from=None if parsed.initialise_from is None else Path(parsed.initialise_from),
+        dry_run=parsed.dry_run,
+    )
+    if not request.resume:
+        raise UserError("--resume: is empty; give auto, never, a run or a checkpoint")
+    if request.initialise_from is not None and request.resume not in ("auto", "never"):
+        raise UserError(
+            f"--initialise-from {request.initialise_from}: cannot be given with --resume {request.resume}, which has "
+            "weights of its own; leave one of them out"
+        )
+    if request.initialise_from is not None and not request.initialise_from.is_dir():
+        raise UserError(f"--initialise-from {request.initialise_from}: no such folder; name that of a checkpoint")
+    return request
+
+
+def from_dict(plain: Mapping[str, Any]) -> PretrainConfig:
+    """The configuration out of plain JSON values, as a run's record has it.
+
+    Raises:
+        UserError: an unknown field or a wrong value.
+    """
+    return options.from_dict(plain, PretrainConfig)
