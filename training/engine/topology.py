@@ -48,7 +48,7 @@ def stages(config: PretrainConfig, vocab_size: int) -> list[int]:
 
     def slowest(last: int) -> tuple[int, int]:
         others = -(-(blocks - last) // (count - 1))
-        return max(others * cost, last * cost + head), others
+        return max(others * cost, last * cost + head), -last
 
     last = min(range(1, blocks - count + 2), key=slowest)
     each, more = divmod(blocks - last, count - 1)

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from curation.errors import UserError
@@ -133,26 +134,28 @@ def test_killed_while_saving(tmp_path: Path) -> None:
 @pytest.mark.full
 def test_killed_at_any_moment(tmp_path: Path) -> None:
     """Two processes that save after each step, killed a few times: every checkpoint there is can be gone on from."""
-    saved, rng = tmp_path / "checkpoints", random.Random(1)
-    jobs = tmp_path / "jobs"
-    seen = 0
+    jobs, rng = tmp_path / "jobs", random.Random(1)
+    arguments = ["--standalone", "--nproc_per_node=2", "-m", "tests.training.engine.driver", str(jobs), "unused"]
     for attempt in range(6):
-        jobs.write_text(json.dumps([job("x", do="save_often", data=2, zero_stage=1, save=str(saved / str(attempt)))]))
-        arguments = ["--standalone", "--nproc_per_node=2", "-m", "tests.training.engine.driver", str(jobs), "unused"]
-        process = subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *arguments], cwd=ROOT)
-        deadline = time.monotonic() + 120
-        while not (saved / str(attempt) / "2").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(rng.random() / 2)
-        process.kill()
-        process.wait()
-        time.sleep(2)  # the workers find that out by themselves
-        whole = [path for path in (saved / str(attempt)).iterdir() if not path.name.startswith(".")]
+        saved = tmp_path / str(attempt)
+        jobs.write_text(json.dumps([job("x", do="save_often", data=2, zero_stage=1, save=str(saved))]))
+        with subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *arguments], cwd=ROOT) as torchrun:
+            try:
+                deadline = time.monotonic() + 120
+                while not (saved / "2").exists() and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                time.sleep(rng.random() / 2)
+            finally:
+                workers = psutil.Process(torchrun.pid).children(recursive=True)
+                torchrun.kill()
+                for process in workers:
+                    process.kill()
+                psutil.wait_procs(workers)
+        whole = [path for path in saved.iterdir() if not path.name.startswith(".")]
         assert len(whole) >= 2
         newest = max(whole, key=lambda path: int(path.name))
         step = read_manifest(newest)["step"]
         assert step == int(newest.name)
-        seen += 1
-        results = done(1, [job("again", load=str(newest), steps=step + 1)], tmp_path)
-        assert results["again"]["from"] == step
-    assert seen == 6
+        again = job("again", load=str(newest), steps=step + 1, save_at=step + 1, save=str(saved / "again"))
+        assert done(1, [again], tmp_path)["again"]["from"] == step
+        assert not list(saved.glob(".*"))
