@@ -154,9 +154,14 @@ def test_the_linearised_ratio_has_the_spread_of_resampled_ones() -> None:
     assert paid is not None
     assert (paid.value, paid.low, paid.high) == (1, 1, 1)
     assert ratio(tokens, words * 0) is None
-    single = ratio(tokens[:1], words[:1])
-    assert single is not None
-    assert math.isinf(single.error)
+    few = ratio(tokens[:9], words[:9])
+    assert few is not None
+    assert math.isinf(few.error)
+    assert math.isinf(few.estimate().high)
+    paid = premium(few, found)
+    assert paid is not None
+    assert paid.value == few.value / found.value
+    assert math.isinf(paid.high)
 
 
 def test_nothing_is_not_zero() -> None:
