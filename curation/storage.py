@@ -7,7 +7,6 @@ be deleted whenever no run is at work or to be resumed.
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -198,11 +197,8 @@ class ObjectWorkspace(Workspace):
         super().remove_shard(path)  # a copy that was brought here
 
     def local_file(self, path: str) -> Path:
-        info = self._store.info(path)
-        if info is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self._url}/{path}")
         local = self.root / path
-        if not local.is_file() or local.stat().st_size != int(info["size"]):
+        if not local.is_file():  # else it is that one: what a file is called it is for ever
             local.parent.mkdir(parents=True, exist_ok=True)
             aside = local.with_name(f".{local.name}.{secrets.token_hex(6)}.tmp")
             try:

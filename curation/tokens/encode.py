@@ -119,13 +119,14 @@ def encode(
         "tokenizers": importlib.metadata.version("tokenizers"),
         **asdict(config),
     }
-    done, unfinished = _earlier(workspace, config_hash(asked))
-    if done is not None:
-        return Encoded(f"{done['name']}@{done['version']}", done["run_id"], False)
-    with (
-        recorded_run(workspace, RUN_KIND, asked, seed=config.seed, resume=unfinished) as run_id,
-        _alone(workspace.run_folder(run_id)),
-    ):
+    with contextlib.ExitStack() as held:
+        done, unfinished = _earlier(workspace, config_hash(asked))
+        if unfinished is not None:
+            held.enter_context(_alone(workspace.run_folder(unfinished[0])))
+            done, unfinished = _earlier(workspace, config_hash(asked))  # another process may have done it meanwhile
+        if done is not None:
+            return Encoded(f"{done['name']}@{done['version']}", done["run_id"], False)
+        run_id = held.enter_context(recorded_run(workspace, RUN_KIND, asked, seed=config.seed, resume=unfinished))
         workspace.write([RunDataset(run_id=run_id, dataset_id=source["dataset_id"], stage=RUN_KIND)], name=run_id)
         keep_folder(workspace, opened, f"{layout.folder(run_id)}/{layout.TOKENIZER}")
         sources = (
@@ -171,7 +172,8 @@ def _earlier(workspace: Workspace, wanted: str) -> tuple[dict[str, Any] | None, 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the run: of two that would go on with the same one, the second stops. Raises UserError."""
+    """Hold an unfinished run: of two that would go on with it the second stops. Raises UserError."""
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

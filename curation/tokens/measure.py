@@ -21,6 +21,8 @@ Array = np.ndarray[Any, Any]
 COUNTS = ("tokens", "words", "characters", "bytes", "split", "unknown", "lost", "lost_characters")
 """Numbers of a document: ``split`` words of more than one token, ``unknown`` tokens, whether decoding what was encoded
 gives another text (``lost``), and how many characters then are not there any more, wherever they stand."""
+MIN_UNITS = 10
+"""With fewer documents, or terms, a figure has no interval: so few cannot tell how much they vary."""
 _MOST_WORDS = 2**18
 
 
@@ -102,14 +104,15 @@ class Ratio:
     https://doi.org/10.1080/01621459.1971.10482279)."""
 
     def estimate(self) -> Estimate:
-        """With its bootstrap interval."""
-        return bootstrap(self.linear_N)
+        """With its bootstrap interval, unbounded of few units."""
+        n = len(self.linear_N)
+        return bootstrap(self.linear_N) if n >= MIN_UNITS else Estimate(self.value, -math.inf, math.inf, n, "none")
 
     @property
     def error(self) -> float:
-        """Standard error; infinite of a single unit."""
+        """Standard error; infinite of few units."""
         n = len(self.linear_N)
-        return float(self.linear_N.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+        return float(self.linear_N.std(ddof=1)) / math.sqrt(n) if n >= MIN_UNITS else math.inf
 
 
 def ratio(above_N: Array, below_N: Array) -> Ratio | None:
@@ -136,6 +139,7 @@ def premium(one: Ratio, best: Ratio) -> Estimate | None:
     if one is best:
         return Estimate(1.0, 1.0, 1.0, n, "the best served")
     value = one.value / best.value
-    reach = 1.959964 * math.hypot(one.error / one.value, best.error / best.value) if one.value else math.inf
-    factor = math.exp(min(reach, 700.0))
-    return Estimate(value, value / factor, value * factor, n, "delta method on the logarithm")
+    if not one.value or not math.isfinite(one.error + best.error):
+        return Estimate(value, -math.inf, math.inf, n, "none")
+    reach = 1.959964 * math.hypot(one.error / one.value, best.error / best.value)
+    return Estimate(value, value / math.exp(reach), value * math.exp(reach), n, "delta method on the logarithm")

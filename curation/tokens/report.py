@@ -255,8 +255,9 @@ def _figure(
 ) -> Figure:
     if found is None or math.isnan(found.value):
         return Figure(tokenizer, language, group, metric, None, n=n, why=why or "nothing to measure on")
-    low, high = (each if math.isfinite(each) else None for each in (found.low, found.high))
-    return Figure(tokenizer, language, group, metric, found.value, low, high, found.method, n)
+    if not math.isfinite(found.low + found.high):
+        return Figure(tokenizer, language, group, metric, found.value, n=n)
+    return Figure(tokenizer, language, group, metric, found.value, found.low, found.high, found.method, n)
 
 
 # ---- printing --------------------------------------------------------------------------------------

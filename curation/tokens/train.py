@@ -41,9 +41,7 @@ class TrainConfig:
     vocab_size: int = 32_000
     """Most tokens, the special ones among them; ``byte`` always has 256 and the special ones."""
     special: tuple[str, ...] = ()
-    """Tokens of one's own, beside the four that every tokenizer has."""
-    seed: int = 0
-    """Recorded; none of the algorithms draws at random."""
+    """Tokens of one's own, beside the four that every tokenizer has. (Nothing is drawn at random: there is no seed.)"""
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
@@ -84,7 +82,7 @@ def train(workspace: Workspace, reference: str, config: TrainConfig, name: str |
         "vocab_size": config.vocab_size,
         "special": list(config.special),
     }
-    with recorded_run(workspace, RUN_KIND, asked, seed=config.seed) as run_id:
+    with recorded_run(workspace, RUN_KIND, asked, packages=("sentencepiece",)) as run_id:
         workspace.write([RunDataset(run_id=run_id, dataset_id=source["dataset_id"], stage=RUN_KIND)], name=run_id)
         reading = documents(workspace, source["dataset_id"])
         texts = (text for batch in reading for text in batch.column("text").to_pylist() if text)

@@ -28,7 +28,7 @@ def curated(tmp_path_factory: pytest.TempPathFactory, pages: dict[str, str]) -> 
     texts = [inputs.prose(("en", "de")[number % 2], number) for number in range(120)] + list(pages.values())
     lines = [json.dumps({"text": text, "url": f"http://s{n % 7}.example/{n}"}) for n, text in enumerate(texts)]
     (folder / "a.jsonl").write_text("\n".join(lines))
-    options = ("--config", "smoke", "--read.max_bad_share", "1", "--shards.max_text_bytes", "16000", *NO_DEDUP)
+    options = ("--config", "smoke", "--read.max_bad_share", "1", "--shards.max_text_bytes", "32000", *NO_DEDUP)
     curate(folder / "w", folder / "a.jsonl", *options)
     workspace = Workspace(folder / "w")
     create(workspace, "news", ask(folder / "w", "SELECT run_id FROM run")[0]["run_id"])

@@ -116,6 +116,26 @@ def test_a_killed_worker_ends_the_command_and_loses_nothing(undisturbed: Workspa
     assert files(workspace) == files(undisturbed)
 
 
+def test_of_two_that_go_on_the_second_stops(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    from curation.tokens.encode import _alone
+
+    workspace = copy("two that go on")
+
+    def broken(*_: object) -> str:
+        raise OSError("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("curation.tokens.encode._record", broken)
+        with pytest.raises(OSError, match="no space"):
+            encode(workspace, "news", "small")
+    (run,) = ask(workspace.root, "SELECT run_id FROM run WHERE kind = 'tokenize'")
+    with _alone(workspace.run_folder(run["run_id"])), pytest.raises(UserError, match="is at work in another process"):
+        encode(workspace, "news", "small")
+    assert encode(workspace, "news", "small").run_id == run["run_id"]
+    found = ask(workspace.root, "SELECT status, attempts FROM run WHERE kind = 'tokenize'")
+    assert found == [{"status": "done", "attempts": 2}]
+
+
 def test_the_same_again_makes_no_new_version(undisturbed: Workspace) -> None:
     before = len([*undisturbed.records.rglob("*.json")])
     made = encode(undisturbed, "news@1", "small", config=TENTH, workers=2)
