@@ -5,10 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError, unknown_name
+from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from curation.storage import open_workspace
 from curation.workspace import Workspace
 from training.convert import TOKENIZER, export_checkpoint, import_model
+from training.folders import find_checkpoint
 from training.layout import read_manifest
 
 EPILOG = """\
@@ -23,24 +24,6 @@ examples:
 Rows of the embedding beyond the tokenizer's tokens are kept, so that probabilities are those of training;
 --trim-vocabulary cuts them off. Those that --from-hf has added are cut off again.
 """
-
-
-def find_checkpoint(workspace: Workspace, reference: str) -> Path:
-    """The folder of a checkpoint: by its path, or its id in the workspace's catalog.
-
-    Raises:
-        UserError: there is none, or it is gone; the newest are listed.
-    """
-    if Path(reference).is_dir():
-        return Path(reference)
-    known = {row["checkpoint_id"]: row for row in workspace.rows("checkpoint")}
-    gone = {row["checkpoint_id"] for row in workspace.rows("checkpoint_removal")}
-    if reference in gone:
-        raise UserError(f"checkpoint {reference}: was removed from disk (checkpoints.keep_last); name another")
-    if reference not in known:
-        here = [name for name in sorted(known) if name not in gone][-5:]
-        raise unknown_name("checkpoint, which is no folder either,", reference, here or ["none yet"])
-    return workspace.root / str(known[reference]["path"])
 
 
 def find_tokenizer(workspace: Workspace, checkpoint: Path, given: str | None) -> Path | None:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from curation.errors import UserError
+from curation.errors import UserError, unknown_name
 from curation.workspace import Workspace
 
 MANIFEST = "checkpoint.json"
@@ -38,21 +38,24 @@ def checkpoint_steps(workspace: Workspace, run_id: str) -> list[int]:
 
 
 def find_checkpoint(workspace: Workspace, reference: str) -> Path:
-    """The folder of a checkpoint, given as that or as an id of the catalog.
+    """The folder of a checkpoint: by its path, or by its id in the workspace's catalog.
 
     Raises:
-        UserError: neither, or its files are gone.
+        UserError: there is none, or it is gone; the newest are listed.
     """
     path = Path(reference)
     if (path / MANIFEST).is_file():
         return path.absolute()
-    rows = {row["checkpoint_id"]: row for row in workspace.rows("checkpoint")}
-    if reference in rows:
-        folder: Path = workspace.root / rows[reference]["path"]
-        if (folder / MANIFEST).is_file():
-            return folder
-        raise UserError(f"checkpoint {reference}: its files are gone ({folder}); use a newer one of its run")
-    if path.exists():
+    if path.is_dir():
         raise UserError(f"{reference}: is no checkpoint ({MANIFEST} is missing); name the folder of one, or an id")
-    newest = ", ".join(sorted(rows)[-5:]) or "none yet"
-    raise UserError(f"{reference}: there is no such folder, and no checkpoint of that id; the newest: {newest}")
+    known = {row["checkpoint_id"]: row for row in workspace.rows("checkpoint")}
+    gone = {row["checkpoint_id"] for row in workspace.rows("checkpoint_removal")}
+    if reference in gone:
+        raise UserError(f"checkpoint {reference}: was removed from disk (checkpoints.keep_last); name another")
+    if reference not in known:
+        here = [name for name in sorted(known) if name not in gone][-5:]
+        raise unknown_name("checkpoint, which is no folder either,", reference, here or ["none yet"])
+    folder = workspace.root / str(known[reference]["path"])
+    if not (folder / MANIFEST).is_file():
+        raise UserError(f"checkpoint {reference}: its files are gone ({folder}); name another")
+    return folder

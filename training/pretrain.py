@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 
 if TYPE_CHECKING:
-    pass
+    from training.options import Request
 
 log = logging.getLogger("training")
 KIND = "pretrain"

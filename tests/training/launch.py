@@ -21,7 +21,9 @@ checkpoints: {every: 2, keep_last: 10}
 """
 
 
-ENDLESS = SMALL.replace("steps: 8", "steps: 100000").replace("every: 2,", "every: 10,").replace("every: 4,", "every: 0,")
+ENDLESS = (
+    SMALL.replace("steps: 8", "steps: 100000").replace("every: 2,", "every: 10,").replace("every: 4,", "every: 0,")
+)
 """The same, but it must be stopped."""
 
 

@@ -1,5 +1,5 @@
-"""Two hosts, made of network namespaces with a virtual link between them: each has addresses of its own, and reaches the
-other through the link alone. They share the file system, as hosts of a cluster do."""
+"""Two hosts, made of network namespaces with a virtual link between them: each has addresses of its own, and reaches
+the other through the link alone. They share the file system, as hosts of a cluster do."""
 
 import os
 import shutil

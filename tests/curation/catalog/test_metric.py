@@ -7,7 +7,9 @@ from curation.catalog import open_catalog, rows
 from curation.workspace import Workspace
 
 
-def lines(workspace: Workspace, run_id: str, attempt: int, steps: list[dict[str, float | None]], tail: str = "") -> None:
+def lines(
+    workspace: Workspace, run_id: str, attempt: int, steps: list[dict[str, float | None]], tail: str = ""
+) -> None:
     folder = workspace.run_folder(run_id)
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(step) + "\n" for step in steps)
