@@ -118,11 +118,8 @@ class TokenLoss(nn.Module):
     def forward(self, sharded_logits: Tensor, label_ids: Tensor, label_mask: Tensor) -> dict[str, Tensor]:
         """logits [S, B, V], labels and their mask [B, S] -> {"loss": scalar}, in float32."""
         labels_SB = label_ids.transpose(0, 1).contiguous()
-        if self.tensor_group.size() == 1:
-            logits = sharded_logits.flatten(0, 1).float()
-            loss_SB = functional.cross_entropy(logits, labels_SB.flatten(), reduction="none").view_as(labels_SB)
-        else:
-            loss_SB = sharded_cross_entropy(sharded_logits, labels_SB, group=self.tensor_group, dtype=torch.float)
+        # In one process too: it makes the gradient in place, more than twice as fast as PyTorch's on a CPU.
+        loss_SB = sharded_cross_entropy(sharded_logits, labels_SB, group=self.tensor_group, dtype=torch.float)
         masked_SB = torch.where(label_mask.transpose(0, 1), loss_SB, loss_SB.new_zeros(()))
         return {"loss": masked_SB.sum() * self.scale}
 
