@@ -5,6 +5,7 @@ others, and it alone writes records and metrics.
 """
 
 import logging
+import os
 import signal
 import time
 from collections import deque
@@ -59,7 +60,7 @@ def train(kind: str, request: Request) -> int:
         raise UserError(f"--workspace {workspace.name}: training needs a folder that all its processes see")
     data = open_data(workspace, request.config)
     described = describe_run(request.config, data)
-    check(request.config, vocab_size=data.vocab_size)
+    check(request.config, world_size=int(os.environ.get("WORLD_SIZE", "1")), vocab_size=data.vocab_size)
     weights = find_checkpoint(workspace, request.initialise_from) if request.initialise_from else None
     start = choose(workspace, kind, request.resume, described)
     if start.done:

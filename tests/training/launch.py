@@ -35,9 +35,10 @@ def write_config(path: Path, text: str = SMALL) -> Path:
 
 def line(
     processes: int, module: str, arguments: tuple[object, ...], master: tuple[str, ...] = ("--standalone",)
-) -> Any:
-    """The command line; without torchrun for one process."""
-    launcher = ["-m", "torch.distributed.run", *master, f"--nproc_per_node={processes}"] if processes > 1 else []
+) -> list[str]:
+    """The command line; without torchrun for one process on one host."""
+    alone = processes == 1 and master == ("--standalone",)
+    launcher = [] if alone else ["-m", "torch.distributed.run", *master, f"--nproc_per_node={processes}"]
     return [sys.executable, *launcher, "-m", module, *map(str, arguments)]
 
 

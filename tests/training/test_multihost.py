@@ -46,7 +46,15 @@ def hosts() -> Iterator[tuple[str, str]]:
         yield HOSTS
     finally:
         for host in HOSTS:
+            kill_host(host)
             ip("netns", "del", host, check=False)
+
+
+def kill_host(host: str) -> None:
+    """SIGKILL to every process on it."""
+    found = subprocess.run(["ip", "netns", "pids", host], capture_output=True, text=True, check=True)
+    for pid in map(int, found.stdout.split()):
+        os.kill(pid, signal.SIGKILL)
 
 
 def start_host(
@@ -75,7 +83,7 @@ def test_a_host_dies_and_the_run_goes_on(hosts: tuple[str, str], workspace: Path
     logs = [tmp_path / f"{host}.log" for host in hosts]
     both = [start_host(hosts, rank, 29621, workspace, config, logs[rank]) for rank in (0, 1)]
     launch.wait_for(launch.reached(workspace, 25), both[0], logs[0])
-    os.killpg(both[1].pid, signal.SIGKILL)
+    kill_host(hosts[1])
     assert both[0].wait(timeout=180) != 0, "a host alone cannot go on"
     run = launch.newest_run(workspace)
     both = [start_host(hosts, rank, 29622, workspace, config, logs[rank]) for rank in (0, 1)]

@@ -137,6 +137,13 @@ def _documents(workspace: Path) -> list[dict[str, object]]:
         return rows(connection, "SELECT id FROM document")
 
 
+def test_another_number_of_processes_is_refused_before_anything_is_written(workspace: Path, tmp_path: Path) -> None:
+    config = launch.write_config(tmp_path / "c.yaml")
+    done = launch.train(workspace, config, *launch.topology(data=2), code=2)
+    assert "there is 1" in done.stderr or "there are 1" in done.stderr or "nproc" in done.stderr
+    assert not sql(workspace, "SELECT * FROM run WHERE kind = 'pretrain'")
+
+
 def test_a_resume_never_begins_anew(workspace: Path, tmp_path: Path) -> None:
     config = launch.write_config(tmp_path / "c.yaml")
     done = launch.train(workspace, config, "--resume", "01AAAAAAAAAAAAAAAAAAAAAAAA", code=2)
