@@ -26,6 +26,7 @@ FORMAT = 1
 """Version of the manifest."""
 MANIFEST = "checkpoint.json"
 _ASIDE = ".saving"
+_NEEDED = {"format", "step", "samples", "precision", "model"}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -37,10 +38,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
+        lacking = _NEEDED - dict(manifest).keys()
+        if lacking:
+            raise ValueError(f"lacks {', '.join(sorted(lacking))}")
         known = int(manifest["format"]) <= FORMAT
     except FileNotFoundError:
         raise UserError(f"{folder}: is no checkpoint ({MANIFEST} is missing); name the folder of one") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); use another checkpoint") from error
     if not known:
         raise UserError(f"{path}: has format {manifest['format']}, and this version knows {FORMAT}; update it")

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from curation.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -27,6 +29,9 @@ def start_processes() -> World:
 
     NCCL with CUDA, gloo without. nanotron uses a group that is there already, and can itself start NCCL only. Calling
     this again changes nothing.
+
+    Raises:
+        UserError: more processes on this machine than CUDA devices.
     """
     import torch
     from torch import distributed
@@ -41,6 +46,11 @@ def start_processes() -> World:
         with_cuda = world.device.type == "cuda"
         alone = "MASTER_ADDR" not in os.environ
         if with_cuda:
+            if world.local_rank >= torch.cuda.device_count():
+                raise UserError(
+                    f"process {world.local_rank} of this machine has no CUDA device, there are "
+                    f"{torch.cuda.device_count()}; start so many with --nproc_per_node"
+                )
             torch.cuda.set_device(world.device)
         distributed.init_process_group(
             "nccl" if with_cuda else "gloo",

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 Results = dict[str, Any]
-Launch = Callable[..., subprocess.CompletedProcess[str]]
 
 UNEVEN: Results = {"masks": "uneven"}
 
@@ -32,22 +30,22 @@ TIED: Results = {"model": {"tie_word_embeddings": True}}
 HALF: Results = {"precision": "bfloat16"}
 
 
-def start(processes: int, jobs: list[Results], out: Path) -> subprocess.CompletedProcess[str]:
-    """Do jobs in so many processes: with torchrun, or as plain Python where it is one."""
+def start(processes: int, jobs: list[Results], out: Path, cuda: bool = False) -> subprocess.CompletedProcess[str]:
+    """Do jobs in so many processes: with torchrun, or as plain Python where it is one; on the CPU unless ``cuda``."""
     listed = out.with_suffix(".jobs")
     listed.write_text(json.dumps(jobs))
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     command = [*(torchrun if processes > 1 else ()), "-m", "tests.training.engine.driver", str(listed), str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"} | ({} if cuda else {"CUDA_VISIBLE_DEVICES": ""})
     return subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800
     )
 
 
-def done(processes: int, jobs: list[Results], folder: Path) -> Results:
+def done(processes: int, jobs: list[Results], folder: Path, cuda: bool = False) -> Results:
     """Name of a job -> what came of it."""
     out = folder / f"{processes}-{jobs[0]['name']}.json"
-    finished = start(processes, jobs, out)
+    finished = start(processes, jobs, out, cuda)
     assert finished.returncode == 0, finished.stdout[-2000:] + finished.stderr[-6000:]
     results: Results = json.loads(out.read_text())
     results["stderr"] = finished.stderr

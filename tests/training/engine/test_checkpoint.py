@@ -90,7 +90,10 @@ def test_what_does_not_fit_is_refused(name: str, message: str, one: Results) -> 
     assert message in one[name]["message"]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "x"}', '{"format": 2}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"format": 1}', '{"format": 2, "step": 1, "samples": 1, "precision": "float32", "model": {}}'],
+)
 def test_damaged_manifest_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(content)
     with pytest.raises(UserError, match=MANIFEST):

@@ -85,7 +85,7 @@ def test_stages_decide_where_nanotron_divides() -> None:
     ],
 )
 def test_what_cannot_be_divided(changes: dict[str, int], vocabulary: int, message: str) -> None:
-    wrong = config(**changes)  # type: ignore[arg-type]
+    wrong = config(**changes)
     split = wrong.parallelism
     size = split.data * split.tensor * split.pipeline if "processes" not in message else 2
     with pytest.raises(UserError, match=message):
