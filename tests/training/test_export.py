@@ -73,7 +73,7 @@ def logits(folder: Path, vocabulary: int = 100) -> torch.Tensor:
     return found
 
 
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "untied, grouped": {},
     "tied": {"tie_word_embeddings": True},
     "one key head": {"num_key_value_heads": 1},
@@ -325,7 +325,13 @@ def test_checkpoints_are_found_in_the_catalog(tmp_path: Path, capsys: pytest.Cap
     make(tmp_path / "hf")
     workspace = Workspace(tmp_path / "W")
     for step in (1, 2):
-        facts = {"run_id": "R", "step": step, "tokens_seen": 0, "path": f"runs/R/{step}", "data_position": 0}
+        facts: dict[str, Any] = {
+            "run_id": "R",
+            "step": step,
+            "tokens_seen": 0,
+            "path": f"runs/R/{step}",
+            "data_position": 0,
+        }
         workspace.write([Checkpoint(checkpoint_id=f"R-{step}", created_at=now(), **facts)])
     workspace.write([CheckpointRemoval(checkpoint_id="R-1", why="keep_last", removed_at=now())])
     import_model(tmp_path / "hf", tmp_path / "W" / "runs" / "R" / "2")
