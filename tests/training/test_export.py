@@ -44,7 +44,8 @@ def make(folder: Path, dtype: torch.dtype = torch.float32, **changes: Any) -> An
         **changes,
     }
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**sizes)).to(dtype)
+    model: Any = LlamaForCausalLM(LlamaConfig(**sizes))
+    model = model.to(dtype)
     for parameter in model.parameters():  # norms too: ones would hide that they are mixed up
         torch.nn.init.normal_(parameter, 0.0, 0.3)
     model.save_pretrained(folder)
