@@ -12,7 +12,7 @@ import pytest
 from curation.dataset import takedown
 from curation.records import RunDataset
 from curation.workspace import Workspace
-from tests.training.corpus import config, record_run, texts
+from tests.training.data.corpus import config, record_run, texts
 from training import batch
 from training.batch import escaped, step_documents
 from training.data import open_data

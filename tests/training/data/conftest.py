@@ -1,11 +1,11 @@
-"""Fixtures of the tests of training."""
+"""One corpus for all tests of the data of training; a test that changes it has a copy."""
 
 from pathlib import Path
 
 import pytest
 
 from curation.workspace import Workspace
-from tests.training.corpus import build, config, record_run
+from tests.training.data.corpus import build, config, record_run
 
 
 @pytest.fixture(scope="session")

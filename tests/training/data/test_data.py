@@ -7,7 +7,7 @@ import pytest
 
 from curation.errors import UserError
 from curation.workspace import Workspace
-from tests.training.corpus import config
+from tests.training.data.corpus import config
 from training.config import MixtureEntry, ParallelismConfig, PretrainConfig
 from training.data import open_data
 from training.runs import describe_run, load_run, open_run_data
