@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation import options
@@ -35,17 +34,9 @@ class Request:
     workspace: str
     resume: str
     """``auto`` (the unfinished run of the same configuration, if there is one), ``never``, a run or a checkpoint."""
-    initialise_from: Path | None
-    """Folder of a checkpoint whose weights the run begins with."""
+    initialise_from: str | None
+    """A checkpoint, by folder or id, whose weights the run begins with."""
     dry_run: bool
-
-    def check(self, vocab_size: int, world_size: int) -> None:
-        """Check the configuration with what is known now: the tokenizer's size, and how many processes there are.
-
-        Raises:
-            UserError: the first thing that does not fit.
-        """
-        check(self.config, world_size=world_size, vocab_size=vocab_size)
 
 
 def build_parser() -> "ArgumentParser":
@@ -93,7 +84,7 @@ def parse(argv: Sequence[str]) -> Request:
         config=config,
         workspace=parsed.workspace,
         resume=parsed.resume,
-        initialise_from=None if parsed.initialise_from is None else Path(parsed.initialise_from),
+        initialise_from=parsed.initialise_from,
         dry_run=parsed.dry_run,
     )
     if not request.resume:
@@ -103,8 +94,6 @@ def parse(argv: Sequence[str]) -> Request:
             f"--initialise-from {request.initialise_from}: cannot be given with --resume {request.resume}, which has "
             "weights of its own; leave one of them out"
         )
-    if request.initialise_from is not None and not request.initialise_from.is_dir():
-        raise UserError(f"--initialise-from {request.initialise_from}: no such folder; name that of a checkpoint")
     return request
 
 

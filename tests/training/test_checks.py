@@ -13,6 +13,7 @@ import yaml
 from curation.errors import UserError
 from curation.options import presets, to_dict
 from training import config as configs
+from training.checks import check
 from training.config import PretrainConfig
 from training.options import Request, build_parser, from_dict, parse
 
@@ -114,7 +115,6 @@ WRONG: dict[str, tuple[str, str]] = {
     "--config nowhere/x.yaml": ("--config nowhere/x.yaml", "pretrain"),
     "--config": ("--config", "preset"),
     "--resume=": ("--resume", "auto"),
-    "--initialise-from nowhere": ("--initialise-from", "no such folder"),
     "--initialise-from . --resume RUN": ("--initialise-from", "leave one"),
 }
 
@@ -189,7 +189,7 @@ def test_files_that_are_no_configuration_are_one_error(tmp_path: Path, text: str
 )
 def test_the_wrong_number_of_processes_names_the_command_that_fits(options: str, world: int, says: str) -> None:
     with pytest.raises(UserError) as error:
-        parsed(*options.split()).check(1000, world)
+        check(parsed(*options.split()).config, world, 1000)
     one_clear_line(error, "parallelism")
     assert says in str(error.value)
 
@@ -200,15 +200,15 @@ def test_a_vocabulary_that_tensor_parallelism_does_not_divide_names_the_multiple
     )
     request = parsed(*options.split())
     with pytest.raises(UserError) as error:
-        request.check(1000, 3)
+        check(request.config, 3, 1000)
     one_clear_line(error, "model.vocab_multiple")
     assert "use 192" in str(error.value)
-    parsed(*options.split(), "--model.vocab_multiple", "192").check(1000, 3)
+    check(parsed(*options.split(), "--model.vocab_multiple", "192").config, 3, 1000)
 
 
 def test_a_vocabulary_of_one_token_is_refused() -> None:
     with pytest.raises(UserError, match="nothing to predict"):
-        parsed().check(1, 1)
+        check(parsed().config, 1, 1)
 
 
 def test_right_ones_pass() -> None:
@@ -220,7 +220,7 @@ def test_right_ones_pass() -> None:
         "--optimizer.clip_grad null --guard.spike_factor null --checkpoints.keep_every 200": 1,
         "--optimizer.min_learning_rate 0 --optimizer.warmup_steps 0 --precision bfloat16": 1,
     }.items():
-        parsed(*options.split()).check(1000, world)
+        check(parsed(*options.split()).config, world, 1000)
 
 
 @pytest.mark.parametrize("written", ["1e-3", "'1e-3'", "1E-3", "1.0e-3", "0.001"])
