@@ -43,6 +43,7 @@ def new_parser(prog: str, usage: str, description: str, epilog: str) -> "Argumen
         epilog=epilog,
         formatter_class=Formatter,
         exit_on_error=False,
+        allow_abbrev=False,
     )
 
 
