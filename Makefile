@@ -24,8 +24,9 @@ help: ## show this list
 
 setup: $(VENV)/.installed ## create .venv and install everything for curation and development
 
-demo: $(VENV)/.installed ## crawl a small web site made here and curate it, offline (WORKSPACE=folder)
+demo: $(VENV)/.installed ## crawl a small web site made here, curate it and train on it, offline (WORKSPACE=folder)
 	@$(BIN)/python -m curation.demo --workspace "$(WORKSPACE)"
+	@$(BIN)/python -m training.demo --workspace "$(WORKSPACE)"
 
 test: $(VENV)/.installed ## run the tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -38,7 +38,9 @@ def sample(
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     model = AutoModelForCausalLM.from_pretrained(model_folder).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -61,7 +63,7 @@ def sample(
             pad_token_id=tokenizer.eos_token_id,
             **drawn,
         )
-    return [tokenizer.decode(row[length:], skip_special_tokens=True) for row in found_NS]
+    return [str(tokenizer.decode(row[length:], skip_special_tokens=True)) for row in found_NS]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -108,7 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    print(f"next: python -m training.export {options.checkpoint} FOLDER --workspace {options.workspace}", file=sys.stderr)
+    print(
+        f"next: python -m training.export {options.checkpoint} FOLDER --workspace {options.workspace}", file=sys.stderr
+    )
     return EXIT_DONE
 
 

@@ -7,6 +7,7 @@ others, and it alone writes records and metrics.
 import logging
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -39,6 +40,9 @@ _MOST_NAMED = 20
 """Documents that the message of a run gone wrong lists."""
 
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
 class Stopped(Exception):
     """SIGTERM or SIGINT came; what was done is saved."""
 
@@ -69,6 +73,7 @@ def train(kind: str, request: Request) -> int:
     from training.engine.door import build_trainer
     from training.engine.processes import start_processes, stop_processes
 
+    _end_with_launcher()
     world = start_processes()
     start = _told(start)
     recorder = _begin(workspace, kind, request, data, described, start) if world.rank == 0 else None
@@ -100,6 +105,18 @@ def train(kind: str, request: Request) -> int:
         print(f"checkpoint {name}: {checkpoint_folder(workspace, start.run_id, request.config.batch.steps)}")
         print(f"next: python -m training.export {name} FOLDER --workspace {request.workspace}")
     return EXIT_DONE
+
+
+def _end_with_launcher() -> None:
+    """Have SIGTERM sent to this process when torchrun is gone: killed by SIGKILL it leaves its processes at work, which
+    would go on writing to the run. Linux alone can do that."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
+        import ctypes
+
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != parent:  # it was gone before
+            raise Stopped
 
 
 def _told(start: Start) -> Start:

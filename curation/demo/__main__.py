@@ -58,11 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
 
-    code = _run([*CURATE, str(warc), "--workspace", str(options.workspace), "--config", CONFIG])
+    code = run_shown([*CURATE, str(warc), "--workspace", str(options.workspace), "--config", CONFIG])
     if code in (EXIT_DONE, EXIT_SOME_FAILED):
         for module, *words in _questions(Workspace(options.workspace)):
             print(flush=True)
-            _run([sys.executable, "-m", module, *words, "--workspace", str(options.workspace)])
+            run_shown([sys.executable, "-m", module, *words, "--workspace", str(options.workspace)])
         print(_next_commands(options.workspace))
     return code
 
@@ -98,7 +98,7 @@ def _questions(workspace: Workspace) -> list[tuple[str, ...]]:
     ]
 
 
-def _run(command: list[str]) -> int:
+def run_shown(command: list[str]) -> int:
     """Shows and runs ``command`` on our own streams; signals reach it, and it alone decides how to stop."""
     words = (f'"{word}"' if "'" in word else shlex.quote(word) for word in command[1:])  # SQL reads better so
     print("$ python", *words, flush=True)

@@ -91,7 +91,7 @@ def test_sigterm_reaches_the_curation(tmp_path: Path) -> None:
     )
     program = (
         "import sys; from curation.demo import __main__ as demo\n"
-        f"sys.exit(demo._run([sys.executable, '-c', {child!r}]))"
+        f"sys.exit(demo.run_shown([sys.executable, '-c', {child!r}]))"
     )
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as process:
         deadline = time.monotonic() + 30
