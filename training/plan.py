@@ -162,20 +162,22 @@ def _activations(config: PretrainConfig, stage: int, blocks: int) -> int:
     """Bytes that a stage keeps for the backward pass.
 
     By the method of Korthikanti et al. 2022 (https://arxiv.org/abs/2205.05198, section 4), whose block keeps S B E (34
-    + 5 H S / E) bytes, for this block. For each token it keeps the inputs of two norms and what these yield (4 E);
-    queries, keys, values and the attention's result (2 H D + 2 K D: scaled dot-product attention keeps no S x S
-    matrix, and there is no dropout); gate and up, silu of the gate, and their product (4 F). Tensor parallelism
-    divides what lies within attention and MLP, with ``reduce_scatter`` the rest too. With recomputation a block keeps
-    its input, E, and one block at a time the rest.
+    + 5 H S / E) bytes, for the engine's block. For each token: of each of two norms input, normalised, and result (6 E;
+    in bfloat16 its input in float32 as well); query, key and value as they come out of one matrix, of which the value
+    is a part, and query and key rotated (2 H D + 3 K D); the attention's result (H D: scaled dot-product attention
+    keeps no S x S matrix, and there is no dropout); gate and up, silu of the gate, and their product (4 F). Tensor
+    parallelism divides what lies within attention and MLP, with ``reduce_scatter`` the rest too. With recomputation a
+    block keeps its input, E, and one block at a time the rest.
 
     That, for each micro-batch that waits for its backward pass.
     """
     split, batch = config.parallelism, config.batch
-    size = 2 if config.precision == "bfloat16" else 4
+    size, upcast = (2, 4) if config.precision == "bfloat16" else (4, 0)
     hidden, query, key, inner = _widths(config)
     outer = split.tensor if split.tensor_mode == "reduce_scatter" else 1
     tokens = batch.micro_batch_size * batch.sequence_length
-    whole = tokens * size * (4 * hidden // outer + (2 * query + 2 * key + 4 * inner) // split.tensor)
+    within = size * (3 * query + 3 * key + 4 * inner) // split.tensor
+    whole = tokens * ((6 * size + 2 * upcast) * hidden // outer + within)
     waiting = _waiting(config, stage)
     if not split.recompute:
         return waiting * blocks * whole

@@ -1,16 +1,21 @@
 """Plans: parameters as transformers counts them; operations and memory by hand and against PyTorch's own accounts."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training.config import BatchConfig, ModelConfig, ParallelismConfig, PretrainConfig
+from training.config import PRECISIONS, BatchConfig, ModelConfig, ParallelismConfig, PretrainConfig
 from training.plan import plan, table
 from training.sizes import model_sizes, vocabulary_rows
 
+ROOT = Path(__file__).resolve().parents[2]
 MODELS: dict[str, dict[str, Any]] = {
     "default": {},
     "untied": {"tie_word_embeddings": False},
@@ -95,7 +100,7 @@ def test_memory_of_one_process() -> None:
     half = plan(dataclasses.replace(config, precision="bfloat16"), 1000)
     assert half.memory.weights == 2 * found.parameters
     assert half.memory.optimizer == 12 * found.parameters
-    assert half.memory.activations * 2 == found.memory.activations
+    assert 0.5 < half.memory.activations / found.memory.activations < 0.65  # norms compute in float32
     assert found.memory.total == sum(dataclasses.asdict(found.memory).values())
 
 
@@ -116,6 +121,44 @@ def test_memory_is_divided_as_the_model_is() -> None:
     assert memory(engine="afab").activations == 16 * alone.activations
     assert memory(pipeline=2).weights < alone.weights
     assert memory(pipeline=4, engine="afab").activations > memory(pipeline=4).activations
+
+
+KEPT = """
+import sys, torch
+from training.config import PRECISIONS, BatchConfig, ModelConfig, PretrainConfig
+from training.engine.door import build_trainer
+from training.plan import _activations
+
+sizes = ModelConfig(hidden_size=128, num_hidden_layers=1, num_key_value_heads=int(sys.argv[2]))
+batch = BatchConfig(sequence_length=256, global_batch_size=2, micro_batch_size=2, steps=50)
+config = PretrainConfig(model=sizes, batch=batch, precision=sys.argv[1])
+model = build_trainer(config, 512).unwrapped_model
+block, kept = model.model.decoder[0].pp_block, {}
+weights = {each.untyped_storage().data_ptr() for each in block.parameters()}
+
+def keep(tensor):
+    storage = tensor.untyped_storage()
+    if storage.data_ptr() not in weights:
+        kept[storage.data_ptr()] = storage
+    return tensor
+
+hidden_SBE = torch.randn(256, 2, 128, dtype=getattr(torch, sys.argv[1]), requires_grad=True)
+with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    block(hidden_SBE)
+print(sum(storage.nbytes() for storage in kept.values()), _activations(config, 0, 1))
+"""
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("heads", [4, 1])
+def test_activations_are_what_autograd_keeps(precision: str, heads: int) -> None:
+    """Of a block of the engine; the tables of the rotary embedding and the like are the rest."""
+    pytest.importorskip("training.engine", reason="the engine is not there")
+    line = [sys.executable, "-c", KEPT, precision, str(heads)]
+    done = subprocess.run(line, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kept, planned = map(int, done.stdout.split()[-2:])
+    assert 0.97 < planned / kept <= 1
 
 
 @pytest.mark.parametrize("name", MODELS)
