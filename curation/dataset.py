@@ -375,10 +375,14 @@ def _takedown_command(options: argparse.Namespace, workspace: Workspace, where: 
             "ORDER BY ALL",
             [tombstone_id],
         )
+        sql = "SELECT count(DISTINCT checkpoint_id) AS n FROM takedown_checkpoint WHERE tombstone_id = ?"
+        trained = rows(connection, sql, [tombstone_id])[0]["n"]
     if held:
         print_rows(list(held[0]), [tuple(row.values()) for row in held], "table")
     print(f"\n{count} stored document(s) hidden, and whatever later runs read that matches; tombstone {tombstone_id}")
     print("the raw files above are yours and still hold it")
+    if trained:
+        print(f"{trained} checkpoint(s) were trained on datasets that held it: SELECT * FROM takedown_checkpoint")
     print(f"next: python -m curation.catalog gc {where}   (removes it from the shards on disk)")
 
 

@@ -155,7 +155,8 @@ def presets(package: str) -> dict[str, Path]:
 
 
 def find_config(name: str, package: str) -> Path:
-    """The file of ``--config``: a path, or the name of a preset, with or without ``.yaml`` and ``PACKAGE/configs/``.
+    """The file of ``--config``: a path, or the name of a preset, with or without ``.yaml`` and
+    ``configs/`` or ``PACKAGE/configs/``.
 
     Raises:
         UserError: neither; the presets are listed.
@@ -163,7 +164,7 @@ def find_config(name: str, package: str) -> Path:
     path, known = Path(name), presets(package)
     if path.is_file():
         return path
-    preset = known.get(name.removeprefix(f"{package}/configs/").removesuffix(".yaml"))
+    preset = known.get(name.removeprefix(f"{package}/").removeprefix("configs/").removesuffix(".yaml"))
     if preset is None:
         if path.suffix or "/" in name:
             raise UserError(f"--config {name}: no such file; presets: {', '.join(known)}")

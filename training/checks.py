@@ -30,7 +30,7 @@ _LEAST = {
     "batch.sequence_length": 1,
     "batch.global_batch_size": 1,
     "batch.micro_batch_size": 1,
-    "batch.steps": 1,
+    "batch.steps": 0,
     "optimizer.warmup_steps": 0,
     "optimizer.decay_steps": 1,
     "validation.every": 0,
@@ -161,6 +161,8 @@ def _check_schedule(config: PretrainConfig) -> None:
             f"optimizer.min_learning_rate: {optimizer.min_learning_rate} is above optimizer.learning_rate "
             f"{optimizer.learning_rate}; lower it"
         )
+    if steps == 0:  # the weights alone: imported, or as they are drawn
+        return
     if optimizer.warmup_steps > steps:
         raise UserError(f"optimizer.warmup_steps: {optimizer.warmup_steps} are more than batch.steps {steps}; lower it")
     if optimizer.schedule == "cosine" and optimizer.decay_steps is not None:

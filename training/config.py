@@ -72,7 +72,7 @@ class BatchConfig:
     micro_batch_size: int = 4
     """Sequences that a process computes at once; the rest is accumulated."""
     steps: int = 200
-    """Optimizer steps of the run."""
+    """Optimizer steps of the run; with 0 it keeps the weights that it begins with."""
 
 
 @dataclass(frozen=True)

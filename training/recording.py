@@ -5,20 +5,18 @@ Rank 0 alone writes. A run that is gone on with keeps its id; each attempt has a
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import logging
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from curation.errors import UserError
 from curation.processes import this_process
 from curation.provenance import code_version, package_versions
 from curation.records import Checkpoint, CheckpointRemoval, Run, RunDataset, RunEnd, now
-from curation.shards import file_sha256
+from curation.weights import weights_sha256
 from curation.workspace import Workspace
 from training.config import CheckpointConfig
 from training.folders import MANIFEST, checkpoint_folder, checkpoint_id, checkpoint_steps, checkpoints_folder
@@ -155,15 +153,6 @@ def new_run(
         seed=seed,
         created_at=now(),
     )
-
-
-def weights_sha256(folder: Path) -> str:
-    """sha256 over name and sha256 of each file of a checkpoint's weights, in order of their names."""
-    total = hashlib.sha256()
-    model = folder / "model"
-    for path in sorted(model.rglob("*.safetensors")):
-        total.update(f"{path.relative_to(model).as_posix()} {file_sha256(path)}\n".encode())
-    return total.hexdigest()
 
 
 def removable(steps: Sequence[int], rule: CheckpointConfig) -> list[int]:

@@ -23,6 +23,7 @@ from curation.storage import open_workspace
 from curation.workspace import Workspace
 from training.checks import check
 from training.data import TrainingData, open_data
+from training.engine.checkpoint import check_fits, read_manifest
 from training.folders import checkpoint_folder, checkpoint_id, find_checkpoint
 from training.metrics import Guard, MetricsLog
 from training.options import Request
@@ -70,6 +71,9 @@ def train(kind: str, request: Request) -> int:
     if start.done:
         log.info("run %s is done already; --resume never starts another one like it", start.run_id)
         return EXIT_DONE
+    load = start.checkpoint or weights
+    if load is not None:
+        check_fits(load, read_manifest(load), request.config, described["vocab_size"], start.checkpoint is None)
     from training.engine.door import build_trainer
     from training.engine.processes import start_processes, stop_processes
 
@@ -83,7 +87,7 @@ def train(kind: str, request: Request) -> int:
                 request.config,
                 described["vocab_size"],
                 eos_id=data.eos_id,
-                load=start.checkpoint or weights,
+                load=load,
                 weights_only=start.checkpoint is None,
             )
             Session(workspace, request, data, trainer, start, recorder, stop).run()
@@ -196,6 +200,8 @@ class Session:
         if self.progress:
             self.progress.start("train", steps, done, unit="step")
         try:
+            if steps == 0:
+                self._save(0)
             for step in range(done + 1, steps + 1):
                 result = self.trainer.step(step, self._batches(step))
                 self._write(result)

@@ -12,6 +12,7 @@ from curation.dedup.index import index_files, verify_file
 from curation.shards import file_sha256
 from curation.tokens.check import wrong_tokens
 from curation.verdicts import LATE
+from curation.weights import weights_sha256
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -129,6 +130,9 @@ def check(workspace: Workspace, tell: Callable[[str], None] = lambda line: None)
         found = list(wrong_tokens(workspace, connection))
         problems += found
         tell(f"token shards present with their sha256 and documents: {'ok' if not found else f'{len(found)} wrong'}")
+        found = list(_wrong_checkpoints(workspace, connection))
+        problems += found
+        tell(f"checkpoints present with their sha256: {'ok' if not found else f'{len(found)} wrong'}")
         found = list(_wrong_index(workspace, connection))
         problems += found
         tell(f"index of documents to compare with: {'ok' if not found else f'{len(found)} wrong'}")
@@ -200,6 +204,20 @@ def _wrong_reasons(workspace: Workspace, connection: "duckdb.DuckDBPyConnection"
                 f"run {run['run_id']}: {step}/{reason}/{language}: {stored or 0} rows in rejected shards, "
                 f"{counted or 0} counted"
             )
+
+
+def _wrong_checkpoints(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> Iterator[str]:
+    """Each checkpoint that was not removed is there, whole, with the weights that were written."""
+    sql = (
+        "SELECT * FROM checkpoint WHERE checkpoint_id NOT IN (SELECT checkpoint_id FROM checkpoint_removal) "
+        "ORDER BY checkpoint_id"
+    )
+    for row in rows(connection, sql):
+        folder = workspace.root / str(row["path"])
+        if not (folder / "checkpoint.json").is_file():
+            yield f"checkpoint {row['checkpoint_id']}: {folder} is missing, or is not whole"
+        elif row["weights_sha256"] not in (None, weights_sha256(folder)):
+            yield f"checkpoint {row['checkpoint_id']}: {folder} has not the weights that were written (sha256 differs)"
 
 
 def _wrong_index(workspace: Workspace, connection: "duckdb.DuckDBPyConnection") -> Iterator[str]:

@@ -28,7 +28,7 @@ STALE_SECONDS = 60.0
 
 # Facts of a shard stay (what held a document is asked for after a take-down); `shard` shows those on disk.
 # A dataset held a document if the shard that did, or one before it, is in it; one of tokens only if its run began
-# before the document was hidden.
+# before the document was hidden. A checkpoint may have seen it if its run began before, on such a dataset.
 _VIEWS = """
 CREATE VIEW _gone AS SELECT replaces AS shard_id, shard_id AS replaced_by FROM c.shard WHERE replaces IS NOT NULL
     UNION ALL SELECT shard_id, NULL FROM c.shard_removal;
@@ -71,6 +71,11 @@ CREATE VIEW takedown AS
     LEFT JOIN c.dataset d ON d.dataset_id = ds.dataset_id
     LEFT JOIN (SELECT DISTINCT raw_file_id, run_id, uri FROM c.raw_file WHERE copy_of IS NULL) f
         ON f.raw_file_id = h.raw_file_id AND f.run_id = s.run_id;
+CREATE VIEW takedown_checkpoint AS
+    SELECT DISTINCT t.tombstone_id, t.document_id, t.dataset, t.dataset_version, k.checkpoint_id, k.run_id, k.step,
+        k.checkpoint_id NOT IN (SELECT checkpoint_id FROM c.checkpoint_removal) AS on_disk
+    FROM takedown t JOIN c.run_dataset rd USING (dataset_id) JOIN c.run r ON r.run_id = rd.run_id
+    JOIN c.checkpoint k ON k.run_id = rd.run_id WHERE r.created_at <= t.requested_at;
 CREATE VIEW run AS
     SELECT r.run_id, r.run_kind AS kind, r.parent_run_id, r.config, r.config_hash, r.git_commit,
         r.git_dirty, r.versions, r.seed, coalesce(a.status, l.status, 'dead') AS status,

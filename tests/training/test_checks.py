@@ -71,7 +71,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "--batch.micro_batch_size 0": ("batch.micro_batch_size", "below 1"),
     "--batch.global_batch_size 30": ("batch.global_batch_size", "use 32"),
     "--batch.sequence_length 0": ("batch.sequence_length", "below 1"),
-    "--batch.steps 0": ("batch.steps", "below 1"),
+    "--batch.steps -1": ("batch.steps", "below 0"),
     "--batch.steps 3000000000": ("batch.steps", "smaller"),
     "--batch.steps 1.5": ("batch.steps", "whole number"),
     "--batch.steps many": ("batch.steps", "whole number"),

@@ -17,7 +17,7 @@ from curation.errors import UserError
 from curation.workspace import sync_folder, write_durably
 from training.config import PretrainConfig
 from training.engine import cpu
-from training.engine.topology import model_sizes
+from training.sizes import model_sizes
 
 if TYPE_CHECKING:
     from training.engine.trainer import Trainer

@@ -21,7 +21,8 @@ from nanotron.config import (
 )
 
 from training.config import PretrainConfig
-from training.engine.topology import micro_batches, model_sizes
+from training.engine.topology import micro_batches
+from training.sizes import model_sizes
 
 
 def nanotron_config(config: PretrainConfig, vocab_size: int, eos_id: int | None) -> Config:
@@ -46,11 +47,11 @@ def nanotron_config(config: PretrainConfig, vocab_size: int, eos_id: int | None)
         ),
         tokenizer=TokenizerArgs(),
         # Where and when checkpoints are written is not nanotron's affair, but it insists on an answer.
-        checkpoints=CheckpointsArgs(checkpoints_path=Path(), checkpoint_interval=config.batch.steps),
+        checkpoints=CheckpointsArgs(checkpoints_path=Path(), checkpoint_interval=max(1, config.batch.steps)),
         logging=logging,
         tokens=TokensArgs(
             sequence_length=config.batch.sequence_length,
-            train_steps=config.batch.steps,
+            train_steps=max(1, config.batch.steps),
             micro_batch_size=config.batch.micro_batch_size,
             batch_accumulation_per_replica=micro_batches(config),
         ),
@@ -87,7 +88,7 @@ def _llama(config: PretrainConfig, vocab_size: int, eos_id: int | None) -> Llama
 
 
 def _schedule(config: PretrainConfig) -> LRSchedulerArgs:
-    steps, warmup = config.batch.steps, config.optimizer.warmup_steps
+    steps, warmup = config.batch.steps, min(config.batch.steps, config.optimizer.warmup_steps)
     cosine = config.optimizer.schedule == "cosine"
     wanted = config.optimizer.decay_steps
     decay = steps - warmup if cosine else steps // 5 if wanted is None else wanted

@@ -1,19 +1,8 @@
-"""The model's sizes, and which process has which of its parts. Pure: neither nanotron nor torch."""
-
-from dataclasses import asdict
-from typing import Any
+"""Which process has which part of the model. Pure: neither nanotron nor torch."""
 
 from curation.errors import UserError
-from training.config import ModelConfig, PretrainConfig
-
-
-def model_sizes(model: ModelConfig) -> dict[str, Any]:
-    """The fields of a model's configuration with what null stands for filled in, by their Hugging Face names."""
-    rounded_up = -(-8 * model.hidden_size // (3 * 64)) * 64
-    sizes = asdict(model)
-    sizes["intermediate_size"] = model.intermediate_size or rounded_up
-    sizes["num_key_value_heads"] = model.num_key_value_heads or model.num_attention_heads
-    return sizes
+from training.config import PretrainConfig
+from training.sizes import model_sizes
 
 
 def block_cost(config: PretrainConfig) -> int:

@@ -22,7 +22,7 @@ from training.engine.batches import micro_batch
 from training.engine.checkpoint import save_atomically
 from training.engine.door import build_trainer
 from training.engine.processes import start_processes, stop_processes
-from training.engine.topology import model_sizes
+from training.sizes import model_sizes
 
 VOCABULARY = 512
 SECTIONS: dict[str, Callable[..., Any]] = {

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from curation.errors import UserError
 from training.config import BatchConfig, ModelConfig, OptimizerConfig, ParallelismConfig, PretrainConfig
 from training.engine.schedule import learning_rate
-from training.engine.topology import block_cost, check_topology, micro_batches, model_sizes, stages
+from training.engine.topology import block_cost, check_topology, micro_batches, stages
+from training.sizes import model_sizes
 
 
 def config(blocks: int = 4, pipeline: int = 1, **fields: int | str) -> PretrainConfig:
