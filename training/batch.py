@@ -8,6 +8,7 @@ from typing import Any
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from curation.storage import open_workspace
 from curation.workspace import Workspace
+from training.text import escaped
 
 EPILOG = """\
 examples:
@@ -102,13 +103,6 @@ def _excerpts(data: Any, samples: Sequence[Any]) -> dict[tuple[str, str, int], s
                 kept = [each for each in ids if each != data.eos_id]
                 found[key] = str(escaped(tokenizer.decode([kept])[0]))[:MOST_TEXT]
     return found
-
-
-def escaped(text: str | None) -> str | None:
-    """A text of unknown origin in which nothing is left that a terminal or a program would act on."""
-    if text is None:
-        return None
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -14,8 +14,9 @@ from curation.records import RunDataset
 from curation.workspace import Workspace
 from tests.training.data.corpus import config, record_run, texts
 from training import batch
-from training.batch import escaped, step_documents
+from training.batch import step_documents
 from training.data import open_data
+from training.text import escaped
 
 
 def test_rows_are_the_documents_whose_tokens_the_step_reads(corpus: Workspace, run_id: str) -> None:
