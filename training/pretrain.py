@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             show(request)
             return EXIT_DONE
         return train(KIND, request)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read has had enough
+        return EXIT_DONE
     except Stopped:
         return EXIT_INTERRUPTED
     except (UserError, Diverged) as error:

@@ -10,6 +10,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from curation.errors import UserError
@@ -33,7 +34,7 @@ class Recorder:
     def __init__(self, workspace: Workspace, run_id: str, attempt: int) -> None:
         self.workspace, self.run_id, self.attempt = workspace, run_id, attempt
         self._stopped = threading.Event()
-        self._hashing: list[threading.Thread] = []
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
         self._lock: Any = None
 
     def begin(self, run: Run | None, datasets: Sequence[RunDataset] = ()) -> None:
@@ -70,8 +71,7 @@ class Recorder:
         Raises:
             OSError: disk full.
         """
-        for thread in self._hashing:
-            thread.join()
+        self._background.shutdown()
         ended = RunEnd(
             run_id=self.run_id, attempt=self.attempt, status=status, exit_code=code, why=why, finished_at=now()
         )
@@ -82,11 +82,17 @@ class Recorder:
 
     # ---- checkpoints ----
 
-    def keep_checkpoint(self, step: int) -> None:
-        """Record a checkpoint that has just appeared, in the background: hashing its weights takes a while."""
-        thread = threading.Thread(target=self._record, args=(step,), name=f"checkpoint-{step}")
-        thread.start()
-        self._hashing = [each for each in self._hashing if each.is_alive()] + [thread]
+    def keep_checkpoint(self, step: int, rule: CheckpointConfig) -> None:
+        """Record a checkpoint that has just appeared, and remove those that the rule gives up; in the background, as
+        hashing weights and deleting files take a while."""
+        self._background.submit(self._keep, step, rule)
+
+    def _keep(self, step: int, rule: CheckpointConfig) -> None:
+        try:
+            self._record(step)
+            self.remove_old(rule)
+        except Exception as error:  # the run goes on, and the next attempt at it tries again
+            log.warning("checkpoint %s: %s: %s", checkpoint_id(self.run_id, step), type(error).__name__, error)
 
     def complete_records(self) -> None:
         """Record the checkpoints that a killed attempt has left without a record."""
@@ -97,34 +103,35 @@ class Recorder:
 
     def _record(self, step: int) -> None:
         folder = checkpoint_folder(self.workspace, self.run_id, step)
-        try:
-            facts = json.loads((folder / MANIFEST).read_bytes())["facts"]
-            found = Checkpoint(
-                checkpoint_id=checkpoint_id(self.run_id, step),
-                run_id=self.run_id,
-                step=step,
-                tokens_seen=facts["tokens_seen"],
-                path=folder.relative_to(self.workspace.root).as_posix(),
-                weights_sha256=weights_sha256(folder),
-                data_position=facts["data_position"],
-                created_at=now(),
-            )
-            self.workspace.write([found], name=found.checkpoint_id)
-        except OSError as error:  # in a thread: the run goes on, and its next attempt tries again
-            log.warning("checkpoint %s could not be recorded: %s", folder, error)
+        facts = json.loads((folder / MANIFEST).read_bytes())["facts"]
+        found = Checkpoint(
+            checkpoint_id=checkpoint_id(self.run_id, step),
+            run_id=self.run_id,
+            step=step,
+            tokens_seen=facts["tokens_seen"],
+            path=folder.relative_to(self.workspace.root).as_posix(),
+            weights_sha256=weights_sha256(folder),
+            data_position=facts["data_position"],
+            created_at=now(),
+        )
+        self.workspace.write([found], name=found.checkpoint_id)
 
     def remove_old(self, rule: CheckpointConfig) -> None:
-        """Remove the checkpoints that the rule does not keep and that no audit is at work on."""
-        for thread in self._hashing:
-            thread.join()
+        """Remove the checkpoints that the rule does not keep and that no audit is at work on.
+
+        Raises:
+            OSError: no permission, say.
+        """
         steps = checkpoint_steps(self.workspace, self.run_id)
         claimed = claimed_checkpoints(self.workspace)
+        gone = {row["checkpoint_id"] for row in self.workspace.rows("checkpoint_removal")}
         for step in removable(steps, rule):
             name = checkpoint_id(self.run_id, step)
             if name in claimed:
                 continue
-            removal = CheckpointRemoval(checkpoint_id=name, why="checkpoints.keep_last", removed_at=now())
-            self.workspace.write([removal], name=name)
+            if name not in gone:  # else an attempt was killed behind this
+                removal = CheckpointRemoval(checkpoint_id=name, why="checkpoints.keep_last", removed_at=now())
+                self.workspace.write([removal], name=name)
             folder = checkpoint_folder(self.workspace, self.run_id, step)
             aside = folder.with_name(f".{folder.name}.removing")
             folder.rename(aside)  # gone at once, whatever happens while files are deleted

@@ -331,5 +331,4 @@ class Session:
         save_atomically(self.trainer, folder, facts)
         self.saved = step
         if self.recorder:
-            self.recorder.keep_checkpoint(step)
-            self.recorder.remove_old(self.config.checkpoints)
+            self.recorder.keep_checkpoint(step, self.config.checkpoints)

@@ -114,6 +114,7 @@ def test_nothing_is_logged_unasked(one: Results, two: Results) -> None:
         assert [line for line in results["stderr"].splitlines() if any(each in line for each in noise)] == []
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_trains_as_the_cpu(one: Results, tmp_path: Path) -> None:
     """Sums are taken in another order there, and in bfloat16 rounded."""
