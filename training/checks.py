@@ -77,10 +77,23 @@ def check(config: PretrainConfig, world_size: int | None = None, vocab_size: int
     """
     _check_values(config)
     _check_model(config)
-    _check_batch(config)
     _check_schedule(config)
     _check_checkpoints(config)
     _check_mixture(config)
+    check_split(config, world_size, vocab_size)
+
+
+def check_split(config: PretrainConfig, world_size: int | None = None, vocab_size: int | None = None) -> None:
+    """Refuse a division over processes that nanotron would only object to after they have started, or never.
+
+    Args:
+        world_size, vocab_size: as for ``check``.
+
+    Raises:
+        UserError: a batch that the replicas do not divide, a size that tensor parallelism does not, too few blocks or
+            micro-batches for the pipeline, or another number of processes.
+    """
+    _check_batch(config)
     _check_topology(config)
     if vocab_size is not None:
         _check_vocabulary(config, vocab_size)

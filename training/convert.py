@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from curation.errors import UserError
 from curation.workspace import sync_folder
 from training import layout, llama
+from training.manifest import FORMAT, MANIFEST, read_manifest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,7 @@ def export_checkpoint(
         UserError: no whole checkpoint, of no model we know, ``out`` is there, or the tokenizer does not fit.
         OSError: disk full, no permission; ``out`` is not there then.
     """
-    manifest = layout.read_manifest(checkpoint)
+    manifest = read_manifest(checkpoint)
     found = layout.parameters(checkpoint)
     model = _model_of_manifest(manifest, checkpoint)
     _check_parameters(found, model, checkpoint)
@@ -77,7 +78,7 @@ def _model_of_manifest(manifest: Mapping[str, Any], checkpoint: Path) -> dict[st
     model = dict(manifest["model"])
     missing = [name for name in llama.SIZES if model.get(name) is None]
     if missing:
-        raise UserError(f"{checkpoint / layout.MANIFEST}: has no {missing[0]} in 'model'; use another checkpoint")
+        raise UserError(f"{checkpoint / MANIFEST}: has no {missing[0]} in 'model'; use another checkpoint")
     # Without a token of its own for the beginning, a text follows the token that ended the one before.
     eos = model.get("eos_token_id")
     return {**model, **{name: model.get(name, eos if name == "bos_token_id" else None) for name in llama.TOKENS}}
@@ -184,7 +185,7 @@ def import_model(folder: Path, out: Path, vocab_multiple: int = 64) -> int:
             (aside / TOKENIZER).mkdir()
             _copy_tokenizer(folder, aside / TOKENIZER)
         manifest = {
-            "format": layout.FORMAT,
+            "format": FORMAT,
             "step": 0,
             "samples": 0,
             "precision": precision,
@@ -193,7 +194,7 @@ def import_model(folder: Path, out: Path, vocab_multiple: int = 64) -> int:
             "topology": {"data": 1, "tensor": 1, "pipeline": 1, "zero_stage": 0},
             "facts": {"imported": folder.resolve().name, "padded_from": before},
         }
-        _write_json(aside / layout.MANIFEST, manifest)
+        _write_json(aside / MANIFEST, manifest)
     return rows
 
 

@@ -10,7 +10,7 @@ from curation.storage import open_workspace
 from curation.workspace import Workspace
 from training.convert import TOKENIZER, export_checkpoint, import_model
 from training.folders import find_checkpoint
-from training.layout import read_manifest
+from training.manifest import read_manifest
 
 EPILOG = """\
 examples:

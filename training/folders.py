@@ -5,9 +5,7 @@ from pathlib import Path
 
 from curation.errors import UserError, unknown_name
 from curation.workspace import Workspace
-
-MANIFEST = "checkpoint.json"
-"""Written last into a checkpoint's folder: its existence means that the checkpoint is whole."""
+from training.manifest import MANIFEST
 
 _STEP = re.compile(r"step-(\d{8,})")
 

@@ -7,7 +7,6 @@ says which slices of it are which slices of the whole: ``local_global_slices_pai
 and ``unsharded_shape``. Beside ``model/``, ``checkpoint.json`` is our manifest, written last.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,6 @@ from curation.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-MANIFEST = "checkpoint.json"
-FORMAT = 1
-"""Newest version of the manifest that is known here."""
 VERSION = "1.2"
 """Version of nanotron's layout that is written."""
 _FILE = re.compile(r"model_(.+?)(?:_pp-rank-\d+-of-\d+_tp-rank-\d+-of-\d+)?\.safetensors")
@@ -38,25 +34,6 @@ class Parameter:
     dtype: str
     """As safetensors names it: ``F32``, ``BF16``."""
     parts: tuple[Path, ...]
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint.
-
-    Raises:
-        UserError: there is none, or one that is not understood: no checkpoint, or one that was not finished.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
-        if int(manifest["format"]) > FORMAT:
-            raise UserError(f"{path}: has format {manifest['format']}, and this version knows {FORMAT}; update it")
-        dict(manifest["model"])
-    except FileNotFoundError:
-        raise UserError(f"{folder}: is no checkpoint ({MANIFEST} is missing); name the folder of one") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); use another checkpoint") from error
-    return manifest
 
 
 def parameters(folder: Path) -> dict[str, Parameter]:

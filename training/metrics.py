@@ -19,11 +19,12 @@ from training.config import GuardConfig
 class MetricsLog:
     """Appends lines; each is in the file when ``write`` returns, so that a reader sees a run as it goes."""
 
-    def __init__(self, folder: Path, attempt: int) -> None:
+    def __init__(self, folder: Path, attempt: int, done: int = 0) -> None:
         """
         Args:
             folder: of the run.
             attempt: number of this attempt at it.
+            done: the step that it goes on from; TensorBoard forgets what earlier attempts did behind it.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._file = (folder / f"metrics-{attempt:04d}.jsonl").open("a", encoding="utf-8")
@@ -31,7 +32,7 @@ class MetricsLog:
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=None)
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1 if attempt > 1 else None)
 
     def write(self, step: int, values: Mapping[str, float | int | None]) -> None:
         """Write a step's numbers; what is not finite is null, as JSON has no other word for it."""

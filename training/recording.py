@@ -20,7 +20,8 @@ from curation.records import Checkpoint, CheckpointRemoval, Run, RunDataset, Run
 from curation.weights import weights_sha256
 from curation.workspace import Workspace
 from training.config import CheckpointConfig
-from training.folders import MANIFEST, checkpoint_folder, checkpoint_id, checkpoint_steps, checkpoints_folder
+from training.folders import checkpoint_folder, checkpoint_id, checkpoint_steps, checkpoints_folder
+from training.manifest import read_manifest
 
 log = logging.getLogger("training")
 
@@ -103,7 +104,7 @@ class Recorder:
 
     def _record(self, step: int) -> None:
         folder = checkpoint_folder(self.workspace, self.run_id, step)
-        facts = json.loads((folder / MANIFEST).read_bytes())["facts"]
+        facts = read_manifest(folder)["facts"]
         found = Checkpoint(
             checkpoint_id=checkpoint_id(self.run_id, step),
             run_id=self.run_id,

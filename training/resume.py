@@ -18,7 +18,8 @@ from curation.errors import UserError, unknown_name
 from curation.processes import is_alive
 from curation.records import new_ulid
 from curation.workspace import Workspace
-from training.folders import MANIFEST, checkpoint_folder, checkpoint_steps, find_checkpoint
+from training.folders import checkpoint_folder, checkpoint_steps, find_checkpoint
+from training.manifest import read_manifest
 
 _FREE = ("parallelism", "validation", "checkpoints", "guard")
 
@@ -106,8 +107,8 @@ def _branch(workspace: Workspace, resume: str, described: Mapping[str, Any], val
         folder = find_checkpoint(workspace, resume)
     except UserError:
         raise unknown_name("run or checkpoint for --resume", resume, valid) from None
-    manifest = json.loads((folder / MANIFEST).read_bytes())
-    facts, batch = manifest["facts"], described["config"]["batch"]
+    manifest = read_manifest(folder)
+    facts, batch = manifest.get("facts", {}), described["config"]["batch"]
     if "run_id" not in facts:
         raise UserError(f"--resume {resume}: has no place in any data, as it was imported; use --initialise-from")
     if facts["data_position"] != manifest["step"] * batch["global_batch_size"]:

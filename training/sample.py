@@ -120,7 +120,8 @@ def _model_folder(options: argparse.Namespace, scratch: Path) -> Path:
     """A Hugging Face folder of what is asked for."""
     from training.convert import export_checkpoint
     from training.export import find_tokenizer
-    from training.folders import MANIFEST, find_checkpoint
+    from training.folders import find_checkpoint
+    from training.manifest import MANIFEST
 
     given = Path(options.checkpoint)
     if (given / "config.json").is_file() and not (given / MANIFEST).is_file():

@@ -23,8 +23,9 @@ from curation.storage import open_workspace
 from curation.workspace import Workspace
 from training.checks import check
 from training.data import TrainingData, open_data
-from training.engine.checkpoint import check_fits, read_manifest
+from training.endings import Diverged, Stopped
 from training.folders import checkpoint_folder, checkpoint_id, find_checkpoint
+from training.manifest import check_fits, read_manifest
 from training.metrics import Guard, MetricsLog
 from training.options import Request
 from training.plan import plan
@@ -42,14 +43,6 @@ _MOST_NAMED = 20
 
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-class Stopped(Exception):
-    """SIGTERM or SIGINT came; what was done is saved."""
-
-
-class Diverged(Exception):
-    """The loss says that the run goes wrong; the message names the documents of the batch."""
 
 
 def train(kind: str, request: Request) -> int:
@@ -184,7 +177,7 @@ class Session:
         self.tokens_per_step = self.config.batch.global_batch_size * self.config.batch.sequence_length
         self.guard = Guard(self.config.guard)
         self.saved = trainer.steps_done  # the step of the newest checkpoint
-        self.metrics = MetricsLog(workspace.run_folder(start.run_id), start.attempt) if recorder else None
+        self.metrics = MetricsLog(workspace.run_folder(start.run_id), start.attempt, self.saved) if recorder else None
         self.flops_per_token = plan(self.config, data.vocab_size).flops_per_token
         self.progress = Progress() if recorder else None
         self._losses: deque[float] = deque(maxlen=10)

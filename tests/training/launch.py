@@ -49,11 +49,12 @@ def train(
     processes: int = 1,
     code: int = 0,
     env: dict[str, str] | None = None,
+    module: str = "training.pretrain",
 ) -> subprocess.CompletedProcess[str]:
     """``training.pretrain`` to its end; torchrun gives exit code 1 whenever a process fails."""
     options = ("--config", config, "--workspace", workspace, *arguments)
     done = subprocess.run(
-        line(processes, "training.pretrain", options),
+        line(processes, module, options),
         capture_output=True,
         text=True,
         env=environment(env),

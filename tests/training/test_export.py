@@ -24,6 +24,7 @@ from curation.tokens.train import TrainConfig, from_texts
 from curation.workspace import Workspace
 from training import convert, export, layout, llama
 from training.convert import export_checkpoint, import_model
+from training.manifest import MANIFEST, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -113,9 +114,9 @@ def test_older_readers_find_the_base_of_the_rotary_embedding(tmp_path: Path) -> 
 def test_added_rows_are_no_likelier_than_tokens_on_average(tmp_path: Path) -> None:
     make(tmp_path / "hf")
     import_model(tmp_path / "hf", tmp_path / "checkpoint", 64)
-    manifest = json.loads((tmp_path / "checkpoint" / layout.MANIFEST).read_text())
+    manifest = json.loads((tmp_path / "checkpoint" / MANIFEST).read_text())
     del manifest["facts"]["padded_from"]  # as after training, where its rows are the model's
-    (tmp_path / "checkpoint" / layout.MANIFEST).write_text(json.dumps(manifest))
+    (tmp_path / "checkpoint" / MANIFEST).write_text(json.dumps(manifest))
     assert export_checkpoint(tmp_path / "checkpoint", tmp_path / "wide", None) == 128
     wide = logits(tmp_path / "wide")
     assert wide.shape[-1] == 128
@@ -126,7 +127,7 @@ def test_added_rows_are_no_likelier_than_tokens_on_average(tmp_path: Path) -> No
 
 def split_in_two(folder: Path) -> None:
     """Rewrite the weights as two tensor ranks leave them: qkv and gate-up in contiguous chunks."""
-    model = layout.read_manifest(folder)["model"]
+    model = read_manifest(folder)["model"]
     hidden, head = model["hidden_size"], model["hidden_size"] // model["num_attention_heads"]
     key = head * model["num_key_value_heads"]
     chunks = {"qkv_proj": (hidden, key, key), "gate_up_proj": (model["intermediate_size"],) * 2}
@@ -273,15 +274,15 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path, damage: str) -> None:
     make(tmp_path / "hf")
     folder = tmp_path / "checkpoint"
     import_model(tmp_path / "hf", folder)
-    manifest = json.loads((folder / layout.MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text())
     some = folder / "model" / "model" / "decoder" / "0" / "pp_block" / "attn" / "o_proj"
     if damage == "manifest":
-        (folder / layout.MANIFEST).unlink()
+        (folder / MANIFEST).unlink()
     elif damage == "format":
-        (folder / layout.MANIFEST).write_text(json.dumps({**manifest, "format": 99}))
+        (folder / MANIFEST).write_text(json.dumps({**manifest, "format": 99}))
     elif damage == "field":
         del manifest["model"]["rope_theta"]
-        (folder / layout.MANIFEST).write_text(json.dumps(manifest))
+        (folder / MANIFEST).write_text(json.dumps(manifest))
     elif damage == "weights":
         path = next(some.glob("*.safetensors"))
         path.write_bytes(path.read_bytes()[:-100])

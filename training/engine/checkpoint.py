@@ -15,60 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from curation.errors import UserError
 from curation.workspace import sync_folder, write_durably
-from training.config import PretrainConfig
+from training.endings import FirstRankFailed
 from training.engine import cpu
+from training.manifest import FORMAT, MANIFEST
 from training.sizes import model_sizes
 
 if TYPE_CHECKING:
     from training.engine.trainer import Trainer
 
-FORMAT = 1
-"""Version of the manifest."""
-MANIFEST = "checkpoint.json"
 _ASIDE = ".saving"
-_NEEDED = {"format", "step", "samples", "precision", "model"}
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint.
-
-    Raises:
-        UserError: there is none, or of a later version: no checkpoint, or one that was not finished.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
-        lacking = _NEEDED - dict(manifest).keys()
-        if lacking:
-            raise ValueError(f"lacks {', '.join(sorted(lacking))}")
-        known = int(manifest["format"]) <= FORMAT
-    except FileNotFoundError:
-        raise UserError(f"{folder}: is no checkpoint ({MANIFEST} is missing); name the folder of one") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); use another checkpoint") from error
-    if not known:
-        raise UserError(f"{path}: has format {manifest['format']}, and this version knows {FORMAT}; update it")
-    return manifest
-
-
-def check_fits(
-    folder: Path, manifest: Mapping[str, Any], config: PretrainConfig, vocab_size: int, weights_only: bool
-) -> None:
-    """Refuse a checkpoint of another model, or, to go on from, of another precision.
-
-    Raises:
-        UserError: names the field, and both values.
-    """
-    theirs, ours = dict(manifest["model"]), model_sizes(config.model)
-    ours.pop("init_std")
-    for name, value in {**ours, "vocab_size": vocab_size}.items():
-        if theirs.get(name) != value:
-            raise UserError(f"{folder}: has {name} {theirs.get(name)}, and the configuration {value}; make them agree")
-    if not weights_only and manifest["precision"] != config.precision:
-        raise UserError(
-            f"precision: {config.precision}, but {folder} was trained in {manifest['precision']}; go on in that, or "
-            "take its weights alone"
-        )
 
 
 def write(trainer: "Trainer", folder: Path, facts: Mapping[str, Any]) -> None:
@@ -180,7 +135,7 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _on_first_rank(trainer: "Trainer", act: Callable[[], None]) -> None:
-    """Let rank 0 do something; where it fails, all ranks raise its error, and none waits for ever."""
+    """Let rank 0 do something; where it fails, all ranks raise an error, rank 0 its own, and none waits for ever."""
     from torch import distributed
 
     outcome: list[Exception | None] = [None]
@@ -191,4 +146,4 @@ def _on_first_rank(trainer: "Trainer", act: Callable[[], None]) -> None:
             outcome = [error]
     distributed.broadcast_object_list(outcome, src=0)
     if outcome[0] is not None:
-        raise outcome[0]
+        raise outcome[0] if trainer.world.rank == 0 else FirstRankFailed(str(outcome[0]))

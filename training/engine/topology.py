@@ -48,39 +48,3 @@ def stages(config: PretrainConfig, vocab_size: int) -> list[int]:
 def micro_batches(config: PretrainConfig) -> int:
     """Micro-batches that each replica computes for one step."""
     return config.batch.global_batch_size // (config.parallelism.data * config.batch.micro_batch_size)
-
-
-def check_topology(config: PretrainConfig, vocab_size: int, world_size: int) -> None:
-    """Refuse what nanotron would only find out after processes have started, or never.
-
-    Raises:
-        UserError: the number of processes, a size that tensor parallelism does not divide, a batch that the replicas do
-            not, or too few blocks or micro-batches for the pipeline.
-    """
-    split = config.parallelism
-    needed = split.data * split.tensor * split.pipeline
-    if world_size != needed:
-        raise UserError(
-            f"parallelism: data {split.data} x tensor {split.tensor} x pipeline {split.pipeline} = {needed} processes, "
-            f"and there are {world_size}; start {needed} with python -m torch.distributed.run --nproc_per_node={needed}"
-        )
-    sizes = model_sizes(config.model)
-    divided = {f"model.{name}": sizes[name] for name in ("num_attention_heads", "num_key_value_heads")}
-    divided |= {"model.intermediate_size": sizes["intermediate_size"], "the vocabulary": vocab_size}
-    if split.tensor_mode == "reduce_scatter":
-        divided["batch.sequence_length"] = config.batch.sequence_length
-    for name, size in divided.items():
-        if size % split.tensor:
-            raise UserError(f"parallelism.tensor: {split.tensor} does not divide {name}, which is {size}")
-    at_once = split.data * config.batch.micro_batch_size
-    if config.batch.global_batch_size % at_once:
-        raise UserError(
-            f"batch.global_batch_size: {config.batch.global_batch_size} is no multiple of parallelism.data x "
-            f"batch.micro_batch_size = {at_once}"
-        )
-    stages(config, vocab_size)
-    if split.engine == "1f1b" and micro_batches(config) < split.pipeline - 1:
-        raise UserError(
-            f"parallelism.engine: 1f1b keeps {split.pipeline} stages busy with {split.pipeline - 1} micro-batches or "
-            f"more, and there are {micro_batches(config)}; lower batch.micro_batch_size or use afab"
-        )

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 
 from curation.errors import UserError
+from training.checks import check_split
 from training.config import PretrainConfig
 from training.engine import checkpoint, cpu
 from training.engine.model import Llama, TokenLoss
@@ -27,7 +28,8 @@ from training.engine.optimizer import load_optimizer
 from training.engine.processes import start_processes
 from training.engine.schedule import learning_rate
 from training.engine.settings import nanotron_config
-from training.engine.topology import check_topology, stages
+from training.engine.topology import stages
+from training.manifest import check_fits, read_manifest
 
 Batch = Mapping[str, Any]
 """A micro-batch as ``training.engine.batches.micro_batch`` makes it."""
@@ -64,13 +66,13 @@ class Trainer(DistributedTrainer):
         weights_only: bool,
     ) -> None:
         self.world = start_processes()
-        check_topology(config, vocab_size, self.world.size)
+        check_split(config, self.world.size, vocab_size)
         self.run_config, self.vocab_size, self.eos_id = config, vocab_size, eos_id
         self.load_folder = load
         self.resumed: dict[str, Any] | None = None  # manifest of the checkpoint that is gone on from
         if load is not None:
-            manifest = checkpoint.read_manifest(load)
-            checkpoint.check_fits(load, manifest, config, vocab_size, weights_only)
+            manifest = read_manifest(load)
+            check_fits(load, manifest, config, vocab_size, weights_only)
             self.resumed = None if weights_only else manifest
         with cpu.building():
             super().__init__(nanotron_config(config, vocab_size, eos_id))

@@ -15,7 +15,7 @@ import pytest
 from curation.errors import UserError
 from tests.training.engine.conftest import ROOT, Results, done, job, start
 from tests.training.engine.test_parallel import assert_same
-from training.engine.checkpoint import MANIFEST, read_manifest
+from training.manifest import MANIFEST, read_manifest
 
 pytestmark = pytest.mark.timeout(900)
 

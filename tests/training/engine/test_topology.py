@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.errors import UserError
+from training.checks import check_split
 from training.config import BatchConfig, ModelConfig, OptimizerConfig, ParallelismConfig, PretrainConfig
 from training.engine.schedule import learning_rate
-from training.engine.topology import block_cost, check_topology, micro_batches, stages
+from training.engine.topology import block_cost, micro_batches, stages
 from training.sizes import model_sizes
 
 
@@ -77,29 +78,29 @@ def test_stages_decide_where_nanotron_divides() -> None:
 @pytest.mark.parametrize(
     ("changes", "vocabulary", "message"),
     [
-        ({"data": 3}, 512, "= 3 processes, and there are 2"),
-        ({"tensor": 2}, 511, "does not divide the vocabulary, which is 511"),
+        ({"data": 2}, 512, r"are 2 process\(es\), and there are 3"),
+        ({"tensor": 3}, 512, "does not divide model.num_attention_heads, which is 4"),
         ({"tensor": 4}, 512, "does not divide model.num_key_value_heads, which is 2"),
-        ({"data": 16}, 512, "is no multiple of parallelism.data x batch.micro_batch_size = 32"),
-        ({"pipeline": 5}, 512, "use at most 4 stages"),
+        ({"data": 16}, 512, "is no multiple of parallelism.data 16 x batch.micro_batch_size 2 = 32"),
+        ({"pipeline": 5}, 512, "5 stages, but model.num_hidden_layers is 4"),
         ({"pipeline": 4, "data": 8}, 512, "1f1b keeps 4 stages busy"),
     ],
 )
 def test_what_cannot_be_divided(changes: dict[str, int], vocabulary: int, message: str) -> None:
     wrong = config(**changes)
     split = wrong.parallelism
-    size = split.data * split.tensor * split.pipeline if "processes" not in message else 2
+    size = split.data * split.tensor * split.pipeline if "there are 3" not in message else 3
     with pytest.raises(UserError, match=message):
-        check_topology(wrong, vocabulary, size)
+        check_split(wrong, size, vocabulary)
 
 
 def test_what_can_be_divided() -> None:
     divided = config(pipeline=2, tensor=2, data=2, tensor_mode="reduce_scatter")
-    check_topology(divided, 512, 8)
+    check_split(divided, 8, 512)
     assert micro_batches(divided) == 4
     short = dataclasses.replace(divided, batch=dataclasses.replace(divided.batch, sequence_length=31))
     with pytest.raises(UserError, match=r"does not divide batch\.sequence_length"):
-        check_topology(short, 512, 8)
+        check_split(short, 8, 512)
 
 
 @given(

@@ -1,0 +1,56 @@
+"""What the commands that train have in common: who speaks, and what becomes of errors."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from training.endings import Diverged, FirstRankFailed, Stopped
+
+log = logging.getLogger("training")
+
+
+def run_command(work: Callable[[], int]) -> int:
+    """Do the work of a command in one of its processes. Returns the exit code.
+
+    Every process runs it. All of them parse and check alike before any process group exists; rank 0 alone speaks,
+    writes records and metrics, and decides what the others are told: which run this is, and whether to stop. Others
+    speak of what goes wrong with them alone.
+    """
+    from curation.progress import setup_logging
+
+    setup_logging()
+    rank = int(os.environ.get("RANK", "0"))
+    if rank:
+        log.setLevel(logging.ERROR)
+    try:
+        return work()
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read has had enough
+        return EXIT_DONE
+    except Stopped:
+        return EXIT_INTERRUPTED
+    except FirstRankFailed:
+        return EXIT_USAGE
+    except Diverged as error:
+        message, everywhere = str(error), True
+    except UserError as error:
+        message, everywhere = str(error), not _joined()
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        message, everywhere = f"{error.strerror or error}{where}", not _joined()
+    if rank == 0:
+        log.error("%s", message)
+    elif not everywhere:
+        log.error("rank %d: %s", rank, message)
+    return EXIT_USAGE
+
+
+def _joined() -> bool:
+    """Whether this process has joined the others."""
+    if "torch.distributed" not in sys.modules:
+        return False
+    from torch import distributed
+
+    return distributed.is_initialized()
