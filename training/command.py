@@ -1,14 +1,19 @@
 """What the commands that train have in common: who speaks, and what becomes of errors."""
 
+import errno
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from training.endings import Diverged, FirstRankFailed, Stopped
 
 log = logging.getLogger("training")
+
+_PATIENCE = 20.0
+"""Seconds that another rank waits for rank 0 to tell what all have found."""
 
 
 def run_command(work: Callable[[], int]) -> int:
@@ -39,10 +44,13 @@ def run_command(work: Callable[[], int]) -> int:
         message, everywhere = str(error), not _joined()
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        message, everywhere = f"{error.strerror or error}{where}", not _joined()
+        advice = "; make room, then the same command goes on" if error.errno == errno.ENOSPC else ""
+        message, everywhere = f"{error.strerror or error}{where}{advice}", not _joined()
     if rank == 0:
         log.error("%s", message)
-    elif not everywhere:
+    elif everywhere:
+        time.sleep(_PATIENCE)  # torchrun ends all ranks with the first that fails: rank 0, which may be slower, speaks
+    else:
         log.error("rank %d: %s", rank, message)
     return EXIT_USAGE
 

@@ -94,6 +94,7 @@ def test_killed_again_and_again(made_workspace: Path, tmp_path: Path) -> None:
     assert launch.newest_run(wild).name == run
     found = launch.losses(wild / "runs" / run)
     assert len(found) == STEPS
+    assert len(list((wild / "runs" / run).glob("metrics-*.jsonl"))) == len(TOPOLOGIES) + 1  # all of them took part
     assert furthest(found, wanted) < 1e-5
     check_whole(wild, run)
     assert not list((wild / "runs" / run / "checkpoints").glob(".*"))

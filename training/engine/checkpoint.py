@@ -31,12 +31,26 @@ def write(trainer: "Trainer", folder: Path, facts: Mapping[str, Any]) -> None:
 
     Args:
         facts: JSON values of the caller's, kept in the manifest as ``facts``.
+
+    Raises:
+        UserError: on rank 0, where any rank could not write: disk full, no permission.
+        FirstRankFailed: on the others then.
     """
+
+    def manifest() -> None:
+        text = json.dumps(_manifest(trainer, facts), indent=1, sort_keys=True)
+        write_durably(folder / MANIFEST, text.encode())
+
+    _together(trainer, lambda: _write_part(trainer, folder))
+    _together(trainer, lambda: _sync_tree(folder) if trainer.world.local_rank == 0 else None)
+    _together(trainer, lambda: manifest() if trainer.world.rank == 0 else None)
+
+
+def _write_part(trainer: "Trainer", folder: Path) -> None:
     from nanotron.serialize import save_lr_scheduler, save_optimizer, save_random_states, save_weights
     from nanotron.serialize.metadata import save_meta
-    from torch import distributed
 
-    context, first = trainer.parallel_context, trainer.world.rank == 0
+    context = trainer.parallel_context
     metas = {"last_train_step": trainer.steps_done, "consumed_train_samples": trainer.consumed_train_samples}
     with cpu.building():
         save_weights(trainer.unwrapped_model, context, folder)
@@ -44,19 +58,11 @@ def write(trainer: "Trainer", folder: Path, facts: Mapping[str, Any]) -> None:
         save_lr_scheduler(trainer.lr_scheduler, context, folder)
         save_random_states(trainer.random_states, context, folder)
         save_meta(context, folder, metas)
-        if first:
+        if trainer.world.rank == 0:
             trainer.config.general.step = trainer.steps_done
             trainer.config.general.consumed_train_samples = trainer.consumed_train_samples
             trainer.config.save_as_yaml(folder / "config.yaml")
             (folder / "model_config.json").write_text(json.dumps(asdict(trainer.model_config)), encoding="utf-8")
-    distributed.barrier()
-    if trainer.world.local_rank == 0:
-        _sync_tree(folder)
-    distributed.barrier()
-    if first:
-        text = json.dumps(_manifest(trainer, facts), indent=1, sort_keys=True)
-        write_durably(folder / MANIFEST, text.encode())
-    distributed.barrier()
 
 
 def save_atomically(trainer: "Trainer", folder: Path, facts: Mapping[str, Any]) -> None:
@@ -65,8 +71,8 @@ def save_atomically(trainer: "Trainer", folder: Path, facts: Mapping[str, Any]) 
     It is written into a hidden folder beside, and renamed. What killed saves have left beside is removed.
 
     Raises:
-        UserError: there is something at ``folder`` already.
-        OSError: disk full, no permission.
+        UserError: there is something at ``folder`` already, or it cannot be written: disk full, no permission.
+        FirstRankFailed: on ranks other than 0 then.
     """
     aside = folder.with_name(f".{folder.name}{_ASIDE}")
 
@@ -82,9 +88,10 @@ def save_atomically(trainer: "Trainer", folder: Path, facts: Mapping[str, Any]) 
         aside.rename(folder)
         sync_folder(folder.parent)
 
-    _on_first_rank(trainer, prepare)
+    first = trainer.world.rank == 0
+    _together(trainer, lambda: prepare() if first else None)
     trainer.save(aside, facts)
-    _on_first_rank(trainer, finish)
+    _together(trainer, lambda: finish() if first else None)
 
 
 def load_weights(model: Any, context: Any, folder: Path) -> None:
@@ -134,16 +141,20 @@ def _sync_tree(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def _on_first_rank(trainer: "Trainer", act: Callable[[], None]) -> None:
-    """Let rank 0 do something; where it fails, all ranks raise an error, rank 0 its own, and none waits for ever."""
+def _together(trainer: "Trainer", act: Callable[[], None]) -> None:
+    """Let every rank do its part; where one fails, all raise, rank 0 what went wrong, and none waits for ever."""
     from torch import distributed
 
-    outcome: list[Exception | None] = [None]
-    if trainer.world.rank == 0:
-        try:
-            act()
-        except (OSError, UserError) as error:
-            outcome = [error]
-    distributed.broadcast_object_list(outcome, src=0)
-    if outcome[0] is not None:
-        raise outcome[0] if trainer.world.rank == 0 else FirstRankFailed(str(outcome[0]))
+    mine: str | None = None
+    try:
+        act()
+    except UserError as error:
+        mine = str(error)
+    except Exception as error:  # of whatever type: a full disk is a SafetensorError here, a RuntimeError there
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        mine = f"the checkpoint cannot be written: {where}{error}; make room, then the same command goes on"
+    outcomes: list[str | None] = [None] * trainer.world.size
+    distributed.all_gather_object(outcomes, mine)
+    failed = [outcome for outcome in outcomes if outcome]
+    if failed:
+        raise UserError(failed[0]) if trainer.world.rank == 0 else FirstRankFailed(failed[0])
