@@ -113,6 +113,7 @@ def two(folder: Path, one: Results) -> Results:
         job("1 -> pp2 tied", pipeline=2, load=str(folder / "tied"), config=TIED),
         job("2x2x2 -> dp2 zero 1", data=2, zero_stage=1, load=str(folder / "2x2x2")),
         job("2x2x2 -> dp2", data=2, load=str(folder / "2x2x2")),
+        job("full disk", do="full_disk", data=2, save=str(folder / "full disk")),
         job("bfloat16 1 -> dp2 zero 1", data=2, zero_stage=1, config=HALF, load=str(folder / "bfloat16")),
     ]
     return done(2, jobs, folder)

@@ -4,6 +4,7 @@ A job is ``{"name": ..., "do": name of a function below, "config": fields that d
 """
 
 import copy
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import torch
 
 from curation.errors import UserError
 from training.config import BatchConfig, ModelConfig, OptimizerConfig, ParallelismConfig, PretrainConfig
+from training.endings import FirstRankFailed
 from training.engine import checkpoint, cpu
 from training.engine.batches import micro_batch
 from training.engine.checkpoint import save_atomically
@@ -212,6 +214,28 @@ def killed_save(job: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def full_disk(job: dict[str, Any]) -> dict[str, Any]:
+    """What each rank raises when the last one has no room for its part."""
+    trainer = build_trainer(configuration(job["config"]), VOCABULARY)
+    part, said = checkpoint._write_part, [""] * trainer.world.size
+
+    def write_part(trainer: Any, folder: Path) -> None:
+        if trainer.world.rank == trainer.world.size - 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        part(trainer, folder)
+
+    checkpoint._write_part = write_part
+    try:
+        save_atomically(trainer, Path(job["save"]), {})
+        mine = ""
+    except (UserError, FirstRankFailed) as error:
+        mine = f"{type(error).__name__}: {error}"
+    checkpoint._write_part = part
+    torch.distributed.all_gather_object(said, mine)
+    trainer.close()
+    return {"said": said}
+
+
 def nanotron_reads(job: dict[str, Any]) -> dict[str, Any]:
     """What nanotron's own loaders make of a checkpoint."""
     from nanotron.config import LlamaConfig, get_config_from_file
@@ -252,7 +276,16 @@ def refused(job: dict[str, Any]) -> dict[str, Any]:
 
 DO = {
     each.__name__: each
-    for each in (train, transformers_agree, upstream_step_is_used, save_often, killed_save, nanotron_reads, refused)
+    for each in (
+        train,
+        transformers_agree,
+        upstream_step_is_used,
+        save_often,
+        killed_save,
+        full_disk,
+        nanotron_reads,
+        refused,
+    )
 }
 
 

@@ -134,6 +134,14 @@ def test_killed_while_saving(tmp_path: Path) -> None:
     assert read_manifest(saved)["step"] == 1
 
 
+def test_where_one_rank_has_no_room_all_give_up(two: Results, folder: Path) -> None:
+    first, second = two["full disk"]["said"]
+    assert first.startswith("UserError: the checkpoint cannot be written: ")
+    assert "No space left on device" in first
+    assert second.startswith("FirstRankFailed")
+    assert not (folder / "full disk").exists()
+
+
 @pytest.mark.full
 def test_killed_at_any_moment(tmp_path: Path) -> None:
     """Two processes that save after each step, killed a few times: every checkpoint there is can be gone on from."""
