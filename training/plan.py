@@ -100,6 +100,14 @@ def table(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
+def summary(plan: Plan) -> str:
+    """A plan in one line."""
+    return (
+        f"{plan.parameters:,} parameters, {plan.tokens:,} tokens in {plan.steps:,} steps, {plan.processes} process(es) "
+        f"of about {_size(plan.memory.total)}"
+    )
+
+
 def _size(count: int) -> str:
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 

@@ -28,7 +28,7 @@ from training.folders import checkpoint_folder, checkpoint_id, find_checkpoint
 from training.manifest import check_fits, read_manifest
 from training.metrics import Guard, MetricsLog
 from training.options import Request
-from training.plan import plan
+from training.plan import plan, summary
 from training.recording import Recorder, new_run
 from training.resume import Start, choose, identity_hash
 from training.runs import describe_run
@@ -64,6 +64,7 @@ def train(kind: str, request: Request) -> int:
     if start.done:
         log.info("run %s is done already; --resume never starts another one like it", start.run_id)
         return EXIT_DONE
+    log.info("%s", summary(plan(request.config, data.vocab_size)))
     load = start.checkpoint or weights
     if load is not None:
         check_fits(load, read_manifest(load), request.config, described["vocab_size"], start.checkpoint is None)
