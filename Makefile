@@ -2,6 +2,7 @@
 
 PYTHON ?=
 WORKSPACE ?= workspace-demo
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-input
@@ -28,8 +29,8 @@ demo: $(VENV)/.installed ## crawl a small web site made here, curate it and trai
 	@$(BIN)/python -m curation.demo --workspace "$(WORKSPACE)"
 	@$(BIN)/python -m training.demo --workspace "$(WORKSPACE)"
 
-test: $(VENV)/.installed ## run the tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.installed ## run the tests (JOBS=processes)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-full: $(VENV)/.ray ## run the tests and the slow proofs
 	@$(BIN)/python -m pytest -m "" --timeout 3600 $(PYTEST_ARGS)

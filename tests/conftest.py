@@ -8,6 +8,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+_DIVISIBLE = {ROOT / "tests", ROOT / "tests" / "curation", ROOT / "tests" / "training", ROOT / "tests" / "audit"}
+"""Folders whose files can be in several processes: what their fixtures make is small."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share expensive fixtures, those of a folder with a conftest.py of its own, stay in one process."""
+    for item in items:
+        folder = item.path.parent
+        together = (folder / "conftest.py").exists() and folder not in _DIVISIBLE
+        item.add_marker(pytest.mark.xdist_group(str(folder if together else item.path)))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of published test inputs (``$SHARED``, else ``../shared``); skips where absent."""
