@@ -15,7 +15,6 @@ from typing import Any
 
 from training.config import GuardConfig
 
-
 ALL = "validation/all"
 """The loss of a validation over everything that is held out: its mean over tokens, whatever dataset they are of."""
 

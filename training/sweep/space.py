@@ -74,6 +74,15 @@ class Space:
     least_share: float = 0.0
     """Of each dataset of a searched mixture."""
 
+    def with_datasets(self, names: Sequence[str]) -> "Space":
+        """The same with other names for the datasets of ``base``, in their order."""
+        entries = self.base.data.datasets
+        renamed = {f"mixture.{entry.dataset}": f"mixture.{name}" for entry, name in zip(entries, names, strict=True)}
+        made = tuple(dataclasses.replace(entry, dataset=name) for entry, name in zip(entries, names, strict=True))
+        base = dataclasses.replace(self.base, data=dataclasses.replace(self.base.data, datasets=made))
+        parameters = [dataclasses.replace(each, name=renamed.get(each.name, each.name)) for each in self.parameters]
+        return dataclasses.replace(self, base=base, parameters=tuple(parameters))
+
     @property
     def names(self) -> set[str]:
         """What is searched, as written: ``mixture`` for all of its parameters."""
