@@ -155,7 +155,7 @@ def presets(package: str) -> dict[str, Path]:
 
 
 def find_config(name: str, package: str, option: str = "--config") -> Path:
-    """The file of ``--config``, or what else ``option`` says: a path, or the name of a preset, with or without ``.yaml`` and
+    """The file of ``--config``, or of ``option``: a path, or the name of a preset, with or without ``.yaml`` and
     ``configs/`` or ``PACKAGE/configs/``.
 
     Raises:

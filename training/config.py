@@ -85,8 +85,8 @@ class OptimizerConfig:
     """What it decays to."""
     schedule: str = "cosine"
     """``cosine`` from the end of the warmup to the last step; ``wsd`` (warmup, stable, linear decay over the last
-    ``decay_steps``, https://arxiv.org/abs/2405.18392); or ``exponential``, which rises from ``min_learning_rate`` in the
-    first step to ``learning_rate`` in the last: a range test (https://arxiv.org/abs/1506.01186)."""
+    ``decay_steps``, https://arxiv.org/abs/2405.18392); or ``exponential``, which rises from ``min_learning_rate`` in
+    the first step to ``learning_rate`` in the last: a range test (https://arxiv.org/abs/1506.01186)."""
     warmup_steps: int = 20
     """Steps of linear warmup."""
     decay_steps: int | None = None

@@ -22,7 +22,7 @@ def main() -> int:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
         if os.getppid() != int(parent):  # it was gone before
             return EXIT_INTERRUPTED
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - there is no shell on purpose
 
 
 if __name__ == "__main__":

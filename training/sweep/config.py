@@ -34,8 +34,8 @@ class SweepConfig:
     base: str | dict[str, Any] = "pretrain"
     """The configuration of a training run that all trials begin with: a YAML file, a preset, or its fields."""
     search: dict[str, Any] = field(default_factory=dict)
-    """What is searched: a dotted field of ``base``, or ``epochs``, ``warmup`` (share of the steps), ``width``, ``depth``
-    or ``mixture``; each with ``{low: , high: , log: , step: }`` or ``{choices: [...]}``."""
+    """What is searched: a dotted field of ``base``, or ``epochs``, ``warmup`` (share of the steps), ``width``,
+    ``depth`` or ``mixture``; each with ``{low: , high: , log: , step: }`` or ``{choices: [...]}``."""
     trials: int = 12
     """Trials in all."""
     jobs: int = 1
