@@ -185,8 +185,8 @@ def _check_rise(config: PretrainConfig) -> None:
     optimizer = config.optimizer
     if not 0 < optimizer.min_learning_rate < optimizer.learning_rate:
         raise UserError(
-            f"optimizer.min_learning_rate: {optimizer.min_learning_rate}, and the schedule exponential rises from it to "
-            f"optimizer.learning_rate {optimizer.learning_rate}; give a number above 0 and below that"
+            f"optimizer.min_learning_rate: {optimizer.min_learning_rate}, and the schedule exponential rises from it "
+            f"to optimizer.learning_rate {optimizer.learning_rate}; give a number above 0 and below that"
         )
     for name, value in (("warmup_steps", optimizer.warmup_steps), ("decay_steps", optimizer.decay_steps)):
         if value:

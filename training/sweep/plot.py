@@ -1,6 +1,8 @@
 """Drawings of sweeps and range tests, as SVG; the same numbers give the same bytes."""
 
+import importlib.util
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,19 @@ from training.sweep.space import Space
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+log = logging.getLogger("training")
+
 _STYLES = {"done": ("o", "#1f5fa8"), "pruned": ("x", "#8a8a8a")}
 """Status -> (marker, colour): never colour alone."""
 _ACROSS = 3
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is there; else a warning says what to do."""
+    if importlib.util.find_spec("matplotlib") is not None:
+        return True
+    log.warning("nothing is drawn, as matplotlib is missing; install it: pip install 'open-curation[training]'")
+    return False
 
 
 def draw_sweep(
@@ -35,9 +47,8 @@ def draw_sweep(
         curve = curves.get(trial.number, ())
         chosen = best is not None and trial.number == best.number
         colour = "#c4431a" if chosen else _STYLES.get(trial.status, _STYLES["pruned"])[1]
-        axes[1].plot(
-            *zip(*curve, strict=True), color=colour, marker=".", linewidth=2 if chosen else 1
-        ) if curve else None
+        if curve:
+            axes[1].plot(*zip(*curve, strict=True), color=colour, marker=".", linewidth=2 if chosen else 1)
     axes[1].set(xlabel="tokens", ylabel="validation loss", title="as they learned (best: red)")
     logarithmic = {each.name for each in space.parameters if each.log}
     names = list(shown_values(space, trials[0].values)) if trials else []
@@ -60,7 +71,7 @@ def draw_sweep(
 
 
 def _history(axis: Any, trials: Sequence[TrialResult]) -> None:
-    lowest = []
+    lowest: list[tuple[int, float]] = []
     for trial in trials:
         if trial.status == "done" and trial.value is not None:
             before = lowest[-1][1] if lowest else trial.value

@@ -27,7 +27,7 @@ from training.config import PretrainConfig
 from training.data import open_data
 from training.recording import Recorder
 from training.sweep import trials
-from training.sweep.plot import draw_range
+from training.sweep.plot import can_draw, draw_range
 from training.sweep.record import choose
 from training.sweep.results import write_tsv
 from training.sweep.run import local_workspace
@@ -222,10 +222,12 @@ def _conclude(workspace: Workspace, run_id: str, run_folder: Path, request: Rang
     found = suggest(read_curve(run_folder))
     folder = workspace.run_folder(run_id)
     write_tsv(folder / "range.tsv", ["learning_rate", "loss", "smoothed_loss"], found.points)
-    marks = {"steepest": found.steepest, "lowest": found.lowest}
-    draw_range(folder / "range.svg", found.points, marks)
+    if can_draw():
+        draw_range(folder / "range.svg", found.points, {"steepest": found.steepest, "lowest": found.lowest})
     print(f"range test {run_id}, run {run_folder.name}")
-    print(f"table {folder / 'range.tsv'}\nplot {folder / 'range.svg'}")
+    print(f"table {folder / 'range.tsv'}")
+    if (folder / "range.svg").exists():
+        print(f"plot {folder / 'range.svg'}")
     print(f"the loss falls most steeply at {found.steepest:.3g} and is lowest at {found.lowest:.3g}")
     if not found.rises:
         log.warning("it does not rise up to --high %g: what is best may lie beyond", request.high)

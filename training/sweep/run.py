@@ -119,7 +119,9 @@ def _conclude(
     if sweep is not None:
         write_tsv(folder / "results.tsv", columns, rows)
         _draw(folder / "results.svg", space, found, sweep)
-    print(f"table {folder / 'results.tsv'}\nplot {folder / 'results.svg'}")
+    print(f"table {folder / 'results.tsv'}")
+    if (folder / "results.svg").exists():
+        print(f"plot {folder / 'results.svg'}")
     best = best_of(found)
     if best is None:
         reasons = dict.fromkeys(trial.why for trial in found if trial.why)
@@ -143,8 +145,10 @@ def _conclude(
 
 
 def _draw(path: Path, space: Space, found: Sequence[TrialResult], sweep: Sweep) -> None:
-    from training.sweep.plot import draw_sweep
+    from training.sweep.plot import can_draw, draw_sweep
 
+    if not can_draw():
+        return
     draw_sweep(path, space, found, {trial.number: sweep.curve(trial) for trial in found})
 
 

@@ -22,10 +22,8 @@ def with_width(plain: dict[str, Any], base: ModelConfig, width: int) -> None:
     heads = width // head
     plain["hidden_size"], plain["num_attention_heads"] = width, heads
     if base.num_key_value_heads is not None:
-        ratio = base.num_attention_heads / base.num_key_value_heads
-        plain["num_key_value_heads"] = max(
-            n for n in range(1, heads + 1) if heads % n == 0 and n <= max(1, heads / ratio)
-        )
+        most = max(1, heads * base.num_key_value_heads // base.num_attention_heads)
+        plain["num_key_value_heads"] = max(n for n in range(1, most + 1) if heads % n == 0)
     if base.intermediate_size is not None:
         inner = base.intermediate_size * width / base.hidden_size
         plain["intermediate_size"] = max(64, round(inner / 64) * 64)

@@ -323,8 +323,8 @@ def _mixture(base: PretrainConfig, asked: Mapping[str, Any]) -> tuple[PretrainCo
     least = _number("mixture", "low", asked.get("low", 0.01), False)
     if not 0 < least < 1 / len(names):
         raise UserError(
-            f"search.mixture.low: {least:g} is no share that each of {len(names)} datasets can have; give a number above "
-            f"0 and below {1 / len(names):g}"
+            f"search.mixture.low: {least:g} is no share that each of {len(names)} datasets can have; give a number "
+            f"above 0 and below {1 / len(names):g}"
         )
     plain = to_dict(base)
     plain["data"]["datasets"] = [{"dataset": name, "weight": 1.0} for name in names]

@@ -239,4 +239,5 @@ def last_error(log: Path) -> str | None:
         return None
     told = [line.partition(" ERROR ")[2] for line in lines if " ERROR " in line]
     raised = [line for line in lines if "Error: " in line and not line.startswith(" ")]
-    return (told or raised or [None])[-1]
+    found = told or raised
+    return found[-1] if found else None
