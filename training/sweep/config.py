@@ -20,8 +20,8 @@ class PruningConfig:
     enabled: bool = True
     """Whether trials are stopped at all."""
     min_steps: int | None = None
-    """A trial is first judged when it has seen as many tokens as ``base`` in so many steps; null: in
-    ``validation.every``."""
+    """A trial is first judged when it has seen as many tokens as ``base`` in so many steps; null: in 1 / ``factor`` of
+    all its steps. (What learns fastest at first is rarely what ends best.)"""
     factor: int = 3
     """Of the trials that came so far the best 1 / ``factor`` go on, and are judged again after ``factor`` times as many
     tokens."""
@@ -45,8 +45,8 @@ class SweepConfig:
     seed: int = 0
     """Seed of what is drawn. (That of weights and data is ``base``'s.)"""
     startup: int | None = None
-    """Trials that are spread evenly before TPE (https://papers.nips.cc/paper/4443) learns from them; null: two for each
-    parameter, at least five."""
+    """Trials that are spread evenly, and never stopped, before TPE (https://papers.nips.cc/paper/4443) learns from
+    them; null: two for each parameter, at least five."""
     pruning: PruningConfig = field(default_factory=PruningConfig)
     """Which trials are stopped early."""
 

@@ -22,7 +22,7 @@ class Search:
         """
         Args:
             seed: of everything that is drawn.
-            startup: trials that are spread evenly.
+            startup: trials that are spread evenly, and never stopped.
             first_judged: tokens after which a trial is first compared with others.
         """
         import optuna
@@ -35,22 +35,29 @@ class Search:
         )
         self._study = optuna.create_study(direction="minimize", pruner=pruner)
         self._distributions = {each.name: _distribution(each) for each in space.parameters}
-        self._seed = seed
+        self._space, self._seed = space, seed
         self._even = space.even(seed, startup)
         self._trials: list[Any] = []
 
     def draw(self) -> dict[str, Any]:
-        """The values of the next trial."""
+        """The values of the next trial; where there are only so many, those of no trial before."""
+        values = self._proposed()
+        tried = [dict(trial.params) for trial in self._trials]
+        if values in tried and self._space.size is not None:
+            values = next((each for each in self._space.grid() if each not in tried), values)
+        return self.replay(values)
+
+    def _proposed(self) -> dict[str, Any]:
         import optuna
+        from optuna.trial import TrialState
 
         number = len(self._trials)
         if number < len(self._even):
-            return self.replay(self._even[number])
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=(self._seed * 1_000_003 + number) % _NUMBERS, n_startup_trials=2
-        )
+            return self._even[number]
+        seed = (self._seed * 1_000_003 + number) % _NUMBERS
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=2)
         trial = self._study.ask(self._distributions)
-        self._trials.append(trial)
+        self._study.tell(trial, state=TrialState.FAIL)  # it is asked for anew, as a resume does
         return dict(trial.params)
 
     def replay(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +74,8 @@ class Search:
         """Tell the loss of a trial that has seen so many tokens; whether it has fallen behind the others."""
         trial = self._trials[number]
         trial.report(value, tokens)
-        return bool(trial.should_prune())
+        behind = bool(trial.should_prune())  # which also notes it for those to come
+        return behind and number >= len(self._even)
 
     def end(self, number: int, status: str, value: float | None) -> None:
         """A trial is ``done``, with a value, ``pruned``, or ``failed``."""

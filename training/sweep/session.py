@@ -52,10 +52,10 @@ class Sweep:
         self.stop = stop
         self.folder = workspace.run_folder(run_id)
         startup = max(5, 2 * len(space.parameters)) if config.startup is None else config.startup
-        base = space.base
-        first = base.validation.every if config.pruning.min_steps is None else config.pruning.min_steps
-        self.base_tokens = base.batch.global_batch_size * base.batch.sequence_length
-        self.search = Search(space, config.seed, startup, config.pruning, max(1, first * self.base_tokens))
+        batch, rule = space.base.batch, config.pruning
+        first = -(-batch.steps // rule.factor) if rule.min_steps is None else rule.min_steps
+        judged_at = first * batch.global_batch_size * batch.sequence_length
+        self.search = Search(space, config.seed, startup, rule, judged_at)
         self.working: list[TrialAtWork] = []
         self.waiting: list[TrialAtWork] = []
         self.drawn = 0
@@ -112,8 +112,9 @@ class Sweep:
 
     def curve(self, trial: TrialResult) -> list[tuple[int, float]]:
         """(tokens, loss) of a trial's validations, as far as it was judged."""
-        config = self._configure(trial.values)
-        if config is None:
+        try:
+            config = self.space.configure(trial.values, self.sequences)
+        except UserError:
             return []
         per_step = config.batch.global_batch_size * config.batch.sequence_length
         read = Losses(self.workspace.run_folder(trial.run_id)).read()
@@ -122,7 +123,8 @@ class Sweep:
     # ---- trials begin ----
 
     def _left(self) -> int:
-        return max(0, self.config.trials - self.drawn)
+        most = self.config.trials if self.space.size is None else min(self.config.trials, self.space.size)
+        return max(0, most - self.drawn)
 
     def _fill(self) -> None:
         """Start trials while there is room and budget."""
@@ -155,14 +157,13 @@ class Sweep:
         return trial
 
     def _trial(self, number: int, run_id: str, values: dict[str, Any]) -> TrialAtWork:
-        losses = Losses(self.workspace.run_folder(run_id))
-        return TrialAtWork(number, f"{self.run_id}-{number:04d}", run_id, values, self._configure(values), losses)
-
-    def _configure(self, values: Mapping[str, Any]) -> PretrainConfig | None:
+        config, refused = None, None
         try:
-            return self.space.configure(values, self.sequences)
-        except UserError:
-            return None
+            config = self.space.configure(values, self.sequences)
+        except UserError as error:
+            refused = str(error)
+        losses = Losses(self.workspace.run_folder(run_id))
+        return TrialAtWork(number, f"{self.run_id}-{number:04d}", run_id, values, config, losses, refused)
 
     def sequences(self, config: PretrainConfig) -> int:
         """Sequences of an epoch: of all datasets, each once."""
@@ -171,10 +172,7 @@ class Sweep:
     def _begin(self, trial: TrialAtWork) -> None:
         """Start a trial, or end it at once where that is clear."""
         if trial.config is None:
-            try:
-                self.space.configure(trial.values, self.sequences)
-            except UserError as error:
-                self._end(trial, "failed", None, None, str(error))
+            self._end(trial, "failed", None, None, trial.refused)
             return
         if self._judge(trial):  # by what an earlier attempt has left
             return
@@ -216,6 +214,8 @@ class Sweep:
         ended = trials.outcome(self.workspace, trial.run_id, code, trials.log_file(self.folder, trial.number))
         assert ended is not None
         if ended.status == "killed" and not self.stop.requests:
+            if trials.is_locked(self.workspace, trial.run_id):  # torchrun was killed, its processes are ending
+                return
             if trial.starts < _MOST_STARTS:
                 log.warning("trial %d was killed (%s)", trial.number, ended.why)
                 self._start(trial)

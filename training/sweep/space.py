@@ -4,6 +4,7 @@ Pure: neither optuna nor torch.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from training.sweep.sizes import with_depth, with_width
 SPECIAL = ("depth", "epochs", "mixture", "warmup", "width")
 _COMPARED = ("validation", "checkpoints", "parallelism")
 """Sections whose values trials share: they change what is compared, or nothing that is."""
+_MOST_COUNTED = 10_000
 _MOST_TRIED = 64
 """Configurations that are looked at before the first trial."""
 
@@ -51,10 +53,18 @@ class Parameter:
             value = math.exp(math.log(self.low) + place * (math.log(self.high) - math.log(self.low)))
             return min(int(self.high), round(value)) if self.whole else min(self.high, max(self.low, value))
         if self.step is not None:
-            count = int((self.high - self.low) / self.step + 1e-9) + 1
-            value = self.low + int(place * count) * self.step
+            value = self.low + int(place * (self.count or 1)) * self.step
             return int(value) if self.whole else value
         return self.low + place * (self.high - self.low)
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None: too many to count, or not alike."""
+        if self.choices:
+            return len(self.choices)
+        if self.step is None or self.log:
+            return None
+        return int((self.high - self.low) / self.step + 1e-9) + 1
 
     def describe(self) -> str:
         """The range, for people."""
@@ -87,6 +97,21 @@ class Space:
     def names(self) -> set[str]:
         """What is searched, as written: ``mixture`` for all of its parameters."""
         return {"mixture" if each.name.startswith("mixture.") else each.name for each in self.parameters}
+
+    @property
+    def size(self) -> int | None:
+        """How many different trials there can be; None: too many to count them."""
+        counts = [each.count for each in self.parameters]
+        if any(count is None for count in counts):
+            return None
+        size = math.prod(count for count in counts if count is not None)
+        return size if size <= _MOST_COUNTED else None
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """All of them, where there is a ``size``."""
+        places = [[each.at((n + 0.5) / (each.count or 1)) for n in range(each.count or 1)] for each in self.parameters]
+        for values in itertools.product(*places):
+            yield {each.name: value for each, value in zip(self.parameters, values, strict=True)}
 
     def even(self, seed: int, count: int) -> list[dict[str, Any]]:
         """The first ``count`` points of a scrambled Sobol sequence: they fill the space more evenly than random ones

@@ -83,6 +83,8 @@ class TrialAtWork:
     config: PretrainConfig | None
     """None: the values do not go together."""
     losses: Losses
+    refused: str | None = None
+    """Why there is no ``config``."""
     slot: int = 0
     """Which of the trials at once it is."""
     starts: int = 0
