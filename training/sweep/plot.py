@@ -50,7 +50,7 @@ def draw_sweep(
         if curve:
             axes[1].plot(*zip(*curve, strict=True), color=colour, marker=".", linewidth=2 if chosen else 1)
     axes[1].set(xlabel="tokens", ylabel="validation loss", title="as they learned (best: red)")
-    logarithmic = {each.name for each in space.parameters if each.log}
+    logarithmic = {each.name: each for each in space.parameters if each.log}
     names = list(shown_values(space, trials[0].values)) if trials else []
     for axis, name in zip(axes[2:], names, strict=False):
         for status, (marker, colour) in _STYLES.items():
@@ -66,6 +66,7 @@ def draw_sweep(
             )
         if name in logarithmic:
             axis.set_xscale("log")
+            axis.set_xlim(logarithmic[name].low / 1.2, logarithmic[name].high * 1.2)
         axis.set(xlabel=name, ylabel="validation loss")
     _save(figure, path)
 
