@@ -1,5 +1,6 @@
 """The learning-rate range test: its schedule, and what losses suggest. (``test_sweep.py`` runs one.)"""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ def test_the_rate_rises_by_the_same_factor_from_the_first_step_to_the_last() -> 
     check(config)
     found = rates(config)
     assert (found[0], found[-1]) == pytest.approx((1e-6, 1.0))
-    factors = [b / a for a, b in zip(found, found[1:], strict=False)]
+    factors = [b / a for a, b in itertools.pairwise(found)]
     assert factors == pytest.approx([10 ** (6 / (STEPS - 1))] * (STEPS - 1))
 
 

@@ -146,9 +146,9 @@ def checked(space: Space) -> None:
 
 
 def test_a_space_without_any_possible_trial_is_refused() -> None:
-    with pytest.raises(UserError, match="no trial could be trained.*no multiple of 8"):
+    with pytest.raises(UserError, match=r"no trial could be trained.*no multiple of 8"):
         checked(read_space(base(), {"width": {"choices": [20, 36]}}))
-    with pytest.raises(UserError, match="no trial could be trained.*heads do not divide"):
+    with pytest.raises(UserError, match=r"no trial could be trained.*heads do not divide"):
         checked(read_space(base(), {"model.hidden_size": {"choices": [30, 34]}}))
     checked(read_space(base(), {"width": {"choices": [20, 32]}}))
     checked(read_space(base(), RATE))
