@@ -147,10 +147,8 @@ def test_a_trial_that_falls_behind_is_stopped_and_says_so(workspace: Path, tmp_p
     search = {"optimizer.learning_rate": {"choices": [1e-2, 1e-6]}}
     pruning = {"min_steps": 4, "factor": 2}
     rare = {"validation": {"every": 10, "sequences": 4}, "checkpoints": {"every": 0}}
-    config = write_sweep(
-        *(tmp_path / "s.yaml", search),
-        **{"steps": 150, "trials": 2, "startup": 1, "pruning": pruning, "seed": 1, "base": rare},
-    )
+    path = tmp_path / "s.yaml"
+    config = write_sweep(path, search, steps=150, trials=2, startup=1, pruning=pruning, seed=1, base=rare)
     sweep(workspace, "--config", config)
     good, bad = found(workspace)
     assert (good.values["optimizer.learning_rate"], good.status) == (1e-2, "done")
