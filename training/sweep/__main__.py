@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from curation import options
-from curation.errors import EXIT_DONE, EXIT_USAGE, UserError
+from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 
 if TYPE_CHECKING:
+    from curation.executors import StopSignal
     from training.sweep.range import RangeRequest
     from training.sweep.run import SweepRequest
 
@@ -110,18 +111,26 @@ def parse_range(argv: Sequence[str]) -> "RangeRequest":
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
+    from curation.executors import Interrupted, StopSignal
     from curation.progress import setup_logging
 
-    setup_logging()
-    words = list(sys.argv[1:] if argv is None else argv)
+    with StopSignal().watch() as stop:  # before anything that takes long to load
+        setup_logging()
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv), stop)
+        except Interrupted:
+            return EXIT_INTERRUPTED
+
+
+def _run(words: Sequence[str], stop: "StopSignal") -> int:
     try:
         if words[:1] == ["range"]:
             from training.sweep.range import run_range
 
-            return run_range(parse_range(words[1:]))
+            return run_range(parse_range(words[1:]), stop)
         from training.sweep.run import run_sweep
 
-        return run_sweep(parse_sweep(words))
+        return run_sweep(parse_sweep(words), stop)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read has had enough
         return EXIT_DONE

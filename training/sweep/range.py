@@ -140,11 +140,12 @@ def _mean_around(values_N: "np.ndarray[Any, Any]", half: int) -> "np.ndarray[Any
     return np.array([values_N[i - r : i + r + 1].mean() for i, r in enumerate(reach)])
 
 
-def run_range(request: RangeRequest) -> int:
+def run_range(request: RangeRequest, stop: StopSignal) -> int:
     """Do the test and tell what it suggests. Returns the exit code.
 
     Raises:
         UserError: a wrong configuration, or losses that say nothing.
+        Interrupted: a signal came; the run has saved.
         OSError: disk full, say.
     """
     workspace = local_workspace(request.workspace)
@@ -161,12 +162,12 @@ def run_range(request: RangeRequest) -> int:
         folder = workspace.run_folder(child)
         trial = TrialAtWork(0, f"{begin.run_id}-0000", child, {}, config, Losses(folder))
         try:
-            _train(workspace, begin.run_id, trial)
+            _train(workspace, begin.run_id, trial, stop)
             _conclude(workspace, begin.run_id, folder, request)
         except Interrupted:
             recorder.end("interrupted", EXIT_INTERRUPTED, "stopped by a signal")
             log.warning("interrupted; the same command goes on, as does --resume %s", begin.run_id)
-            return EXIT_INTERRUPTED
+            raise
         except BaseException as error:
             recorder.end("failed", EXIT_USAGE, f"{type(error).__name__}: {error}"[:500])
             raise
@@ -176,22 +177,21 @@ def run_range(request: RangeRequest) -> int:
     return EXIT_DONE
 
 
-def _train(workspace: Workspace, run_id: str, trial: TrialAtWork) -> None:
+def _train(workspace: Workspace, run_id: str, trial: TrialAtWork, stop: StopSignal) -> None:
     """Have the run trained to its end, or to where its loss leaps."""
     folder = workspace.run_folder(run_id)
     said = trials.log_file(folder, 0)
     if trials.outcome(workspace, trial.run_id, None, said) is not None:
         return
-    with StopSignal().watch() as stop:
-        trials.start(trial, workspace, folder, run_id, environment(os.environ, 0, 1, trial.processes, 0))
-        try:
-            while trial.alive:
-                stop.check()
-                time.sleep(_POLL_SECONDS)
-        finally:
-            trials.stop(trial)
-            trials.wait([trial], lambda: stop.at_once)
-        stop.check()
+    trials.start(trial, workspace, folder, run_id, environment(os.environ, 0, 1, trial.processes, 0))
+    try:
+        while trial.alive:
+            stop.check()
+            time.sleep(_POLL_SECONDS)
+    finally:
+        trials.stop(trial)
+        trials.wait([trial], lambda: stop.at_once)
+    stop.check()
     assert trial.process is not None
     ended = trials.outcome(workspace, trial.run_id, trial.process.returncode, said)
     assert ended is not None

@@ -51,11 +51,12 @@ def local_workspace(name: str) -> Workspace:
     return workspace
 
 
-def run_sweep(request: SweepRequest) -> int:
+def run_sweep(request: SweepRequest, stop: StopSignal) -> int:
     """Search as asked for, from the beginning or from where an earlier attempt left off. Returns the exit code.
 
     Raises:
         UserError: a wrong configuration, found before the first trial.
+        Interrupted: a signal came; trials at work have saved.
         OSError: disk full, say; the attempt is on record as failed.
     """
     config = request.config
@@ -74,7 +75,7 @@ def run_sweep(request: SweepRequest) -> int:
     if begin.done and len(trial_results(workspace, begin.run_id)) >= config.trials:
         log.info("sweep %s is done already; more --trials go on with it, --resume never begins another", begin.run_id)
         return _conclude(workspace, begin.run_id, space, request.workspace)[0]
-    return _attempt(workspace, begin, request, space, data)
+    return _attempt(workspace, begin, request, space, data, stop)
 
 
 class _Sequences:
@@ -91,18 +92,17 @@ def _attempt(workspace: Workspace, begin: Begin, request: SweepRequest, space: S
     recorder = Recorder(workspace, begin.run_id, begin.attempt)
     recorder.begin(begin.run)
     log.info("sweep %s, attempt %d, workspace %s", begin.run_id, begin.attempt, workspace.name)
-    with StopSignal().watch() as stop:
+    try:
         sweep = Sweep(workspace, begin.run_id, request.config, space, data, stop)
-        try:
-            sweep.run()
-            code, why = _conclude(workspace, begin.run_id, space, request.workspace, sweep)
-        except Interrupted:
-            recorder.end("interrupted", EXIT_INTERRUPTED, "stopped by a signal")
-            log.warning("interrupted; the same command goes on, as does --resume %s", begin.run_id)
-            return EXIT_INTERRUPTED
-        except BaseException as error:
-            recorder.end("failed", EXIT_USAGE, f"{type(error).__name__}: {error}"[:500])
-            raise
+        sweep.run()
+        code, why = _conclude(workspace, begin.run_id, space, request.workspace, sweep)
+    except Interrupted:
+        recorder.end("interrupted", EXIT_INTERRUPTED, "stopped by a signal")
+        log.warning("interrupted; the same command goes on, as does --resume %s", begin.run_id)
+        raise
+    except BaseException as error:
+        recorder.end("failed", EXIT_USAGE, f"{type(error).__name__}: {error}"[:500])
+        raise
     recorder.end("done", code, why)
     return code
 

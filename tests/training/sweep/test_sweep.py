@@ -15,10 +15,12 @@ import pytest
 import yaml
 
 from curation.errors import UserError
+from curation.executors import StopSignal
 from curation.workspace import Workspace
 from tests.curation.commands import ask, check, command, family, kill_group, start
 from tests.training.sweep.small_sweep import all_gone, found, sweep_of, trainers, write_sweep
 from training.sweep.__main__ import main, parse_sweep
+from training.sweep.results import TrialResult
 from training.sweep.run import run_sweep
 
 pytest.importorskip("nanotron", reason="training needs nanotron: pip install nanotron==0.4")
@@ -218,7 +220,7 @@ def test_a_wrong_sweep_is_refused(made_workspace: Path, tmp_path: Path, change: 
     plain = yaml.safe_load(write_sweep(tmp_path / "s.yaml").read_text()) | change
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(plain))
     with pytest.raises(UserError, match=told):
-        run_sweep(parse_sweep(["--config", str(tmp_path / "s.yaml"), "--workspace", str(made_workspace)]))
+        run_sweep(parse_sweep(["--config", str(tmp_path / "s.yaml"), "--workspace", str(made_workspace)]), StopSignal())
 
 
 def test_a_sweep_without_an_objective_is_refused(
@@ -257,12 +259,25 @@ def test_what_a_sweep_went_on_with_must_be_the_same(workspace: Path, tmp_path: P
     assert identity_hash({"seed": 1, "jobs": 2}) == identity_hash({"seed": 1, "timeout": 3.0})
 
 
+def write_twelve(folder: Path) -> Path:
+    return write_sweep(folder / "s.yaml", steps=60, trials=12, seed=5)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(made_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> list[TrialResult]:
+    """Twelve trials, one at a time, that nobody kills."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    workspace = Path(shutil.copytree(made_workspace, folder / "W"))
+    sweep(workspace, "--config", write_twelve(folder))
+    return found(workspace)
+
+
 def kill_somehow(process: subprocess.Popen[str], how: str) -> None:
     """SIGKILL to the sweep alone, to everything at once, or SIGTERM."""
     everybody = family(process)
     if how == "term":
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=90) == 130
+        assert process.wait(timeout=90) in (130, -signal.SIGTERM)  # the latter before it has begun
         return
     kill_group(process)
     if how == "all":
@@ -277,13 +292,9 @@ def kill_somehow(process: subprocess.Popen[str], how: str) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_twelve_trials_killed_again_and_again_are_those_of_an_undisturbed_sweep(
-    workspace: Path, tmp_path: Path, jobs: int
+    workspace: Path, tmp_path: Path, undisturbed: list[TrialResult], jobs: int
 ) -> None:
-    config = write_sweep(tmp_path / "s.yaml", steps=60, trials=12, seed=5)
-    undisturbed = Path(shutil.copytree(workspace, tmp_path / "U"))
-    sweep(undisturbed, "--config", config)
-    wanted = found(undisturbed)
-
+    config, wanted = write_twelve(tmp_path), undisturbed
     draw = random.Random(jobs)
     line = ("training.sweep", "--config", config, "--jobs", jobs, "--workspace", workspace)
     kills = 0
