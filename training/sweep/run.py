@@ -88,7 +88,9 @@ class _Sequences:
         return sum(dataclasses.replace(self.data, config=config).order.sequences)  # type: ignore[arg-type]
 
 
-def _attempt(workspace: Workspace, begin: Begin, request: SweepRequest, space: Space, data: "TrainingData") -> int:
+def _attempt(
+    workspace: Workspace, begin: Begin, request: SweepRequest, space: Space, data: "TrainingData", stop: StopSignal
+) -> int:
     recorder = Recorder(workspace, begin.run_id, begin.attempt)
     recorder.begin(begin.run)
     log.info("sweep %s, attempt %d, workspace %s", begin.run_id, begin.attempt, workspace.name)
