@@ -322,5 +322,6 @@ def test_twelve_trials_killed_again_and_again_are_those_of_an_undisturbed_sweep(
         ends = [row for row in Workspace(workspace).rows("run_end") if row["run_id"] == trial.run_id]
         assert [row["status"] for row in ends].count("done") <= 1
     best = min((t for t in got if t.status == "done"), key=lambda t: t.value or 0)
-    assert 1e-2 < best.values["optimizer.learning_rate"] < 6e-2
+    # Of .004, .008, .012, .016 and .024 the losses are 3.76, 2.88, 2.43, 2.40 and 3.11: the best is near .014.
+    assert 0.014 / 3 < best.values["optimizer.learning_rate"] < 0.014 * 3
     check(workspace)
