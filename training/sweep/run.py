@@ -1,27 +1,23 @@
 """The command of a sweep, from request to results."""
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError
 from curation.executors import Interrupted, StopSignal
 from curation.storage import open_workspace
 from curation.workspace import Workspace
-from training.data import open_data
+from training.data import TrainingData, open_data
 from training.recording import Recorder
 from training.sweep.config import SweepConfig, check_values, read_base
 from training.sweep.record import Begin, choose
 from training.sweep.results import TrialResult, best_of, rounded, shown_values, table, trial_results, write_tsv
-from training.sweep.session import Sweep, check_objective, described, names_for_good
+from training.sweep.session import Sweep, check_objective, count_sequences, described, names_for_good
 from training.sweep.space import Space, read_space
 from training.sweep.trials import write_config
-
-if TYPE_CHECKING:
-    from training.data import TrainingData
 
 log = logging.getLogger("training")
 
@@ -66,8 +62,7 @@ def run_sweep(request: SweepRequest, stop: StopSignal) -> int:
     data = open_data(workspace, space.base)
     space = space.with_datasets(names_for_good(data))
     check_objective(space.base, data)
-    sequences = _Sequences(data)
-    space.check(config.seed, sequences, data.vocab_size)
+    space.check(config.seed, partial(count_sequences, data), data.vocab_size)
     if request.dry_run:
         _show_plan(config, space)
         return EXIT_DONE
@@ -78,18 +73,8 @@ def run_sweep(request: SweepRequest, stop: StopSignal) -> int:
     return _attempt(workspace, begin, request, space, data, stop)
 
 
-class _Sequences:
-    """Counts the sequences of the datasets as a configuration cuts them."""
-
-    def __init__(self, data: "TrainingData") -> None:
-        self.data = data
-
-    def __call__(self, config: object) -> int:
-        return sum(dataclasses.replace(self.data, config=config).order.sequences)  # type: ignore[arg-type]
-
-
 def _attempt(
-    workspace: Workspace, begin: Begin, request: SweepRequest, space: Space, data: "TrainingData", stop: StopSignal
+    workspace: Workspace, begin: Begin, request: SweepRequest, space: Space, data: TrainingData, stop: StopSignal
 ) -> int:
     recorder = Recorder(workspace, begin.run_id, begin.attempt)
     recorder.begin(begin.run)
@@ -126,7 +111,7 @@ def _conclude(
         print(f"plot {folder / 'results.svg'}")
     best = best_of(found)
     if best is None:
-        reasons = dict.fromkeys(trial.why for trial in found if trial.why)
+        reasons = dict.fromkeys(trial.why[:150] for trial in found if trial.why)
         why = f"none of {len(found)} trials came to its end: " + "; ".join(list(reasons)[:3])
         log.error("%s. What they said is in %s", why, folder / "trials")
         return EXIT_SOME_FAILED, why[:500]

@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from curation.errors import UserError
@@ -48,8 +49,8 @@ class Sweep:
             data: those of ``space.base``.
             stop: whether to stop.
         """
-        self.workspace, self.run_id, self.config, self.space, self.data = workspace, run_id, config, space, data
-        self.stop = stop
+        self.workspace, self.run_id, self.config, self.space = workspace, run_id, config, space
+        self.sequences, self.stop = partial(count_sequences, data), stop
         self.folder = workspace.run_folder(run_id)
         startup = max(5, 2 * len(space.parameters)) if config.startup is None else config.startup
         batch, rule = space.base.batch, config.pruning
@@ -164,10 +165,6 @@ class Sweep:
             refused = str(error)
         losses = Losses(self.workspace.run_folder(run_id))
         return TrialAtWork(number, f"{self.run_id}-{number:04d}", run_id, values, config, losses, refused)
-
-    def sequences(self, config: PretrainConfig) -> int:
-        """Sequences of an epoch: of all datasets, each once."""
-        return sum(dataclasses.replace(self.data, config=config).order.sequences)
 
     def _begin(self, trial: TrialAtWork) -> None:
         """Start a trial, or end it at once where that is clear."""
@@ -286,6 +283,11 @@ class Sweep:
 def names_for_good(data: TrainingData) -> list[str]:
     """The datasets as NAME@VERSION, which mean the same for ever."""
     return [f"{dataset.name}@{dataset.version}" for dataset in data.datasets]
+
+
+def count_sequences(data: TrainingData, config: PretrainConfig) -> int:
+    """Sequences of an epoch, all datasets once, as a configuration cuts them."""
+    return sum(dataclasses.replace(data, config=config).order.sequences)
 
 
 def check_objective(base: PretrainConfig, data: TrainingData) -> None:

@@ -10,6 +10,8 @@ from curation.errors import UserError
 from tests.training.sweep.small_sweep import RATE, base
 from training.config import PretrainConfig
 from training.options import from_dict
+from training.sweep.__main__ import parse_sweep
+from training.sweep.config import check_values, read_base
 from training.sweep.space import Parameter, Space, read_space
 
 
@@ -152,6 +154,14 @@ def test_a_space_without_any_possible_trial_is_refused() -> None:
         checked(read_space(base(), {"model.hidden_size": {"choices": [30, 34]}}))
     checked(read_space(base(), {"width": {"choices": [20, 32]}}))
     checked(read_space(base(), RATE))
+
+
+def test_the_example_can_be_searched() -> None:
+    config = parse_sweep(["--config", "sweep"]).config
+    check_values(config)
+    space = read_space(read_base(config.base), config.search)
+    checked(space)
+    assert space.names == {"optimizer.learning_rate", "batch.global_batch_size", "warmup", "depth", "width"}
 
 
 def test_numbers_that_yaml_takes_for_text_are_numbers() -> None:
