@@ -154,8 +154,8 @@ def presets(package: str) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def find_config(name: str, package: str) -> Path:
-    """The file of ``--config``: a path, or the name of a preset, with or without ``.yaml`` and
+def find_config(name: str, package: str, option: str = "--config") -> Path:
+    """The file of ``--config``, or of ``option``: a path, or the name of a preset, with or without ``.yaml`` and
     ``configs/`` or ``PACKAGE/configs/``.
 
     Raises:
@@ -167,8 +167,8 @@ def find_config(name: str, package: str) -> Path:
     preset = known.get(name.removeprefix(f"{package}/").removeprefix("configs/").removesuffix(".yaml"))
     if preset is None:
         if path.suffix or "/" in name:
-            raise UserError(f"--config {name}: no such file; presets: {', '.join(known)}")
-        raise unknown_name("preset for --config", name, known)
+            raise UserError(f"{option} {name}: no such file; presets: {', '.join(known)}")
+        raise unknown_name(f"preset for {option}", name, known)
     return preset
 
 

@@ -78,7 +78,7 @@ class RunEnd(Record):
     run_id: str
     attempt: int
     status: str
-    """``done``, ``failed`` or ``interrupted``."""
+    """``done``, ``failed``, ``interrupted``, or ``pruned``: a sweep has stopped it as it fell behind others."""
     exit_code: int
     why: str | None = None
     finished_at: datetime
@@ -332,6 +332,39 @@ class CheckpointClaim(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trial(Record):
+    """A trial of a sweep, as it was drawn; it is a run of its own, unless its configuration was refused."""
+
+    kind: ClassVar[str] = "trial"
+    trial_id: str
+    sweep_run_id: str
+    number: int
+    """From 0, in the order in which they were drawn."""
+    run_id: str
+    """The run that it is, whose parent is the sweep."""
+    parameters: str
+    """JSON: name -> value, as drawn."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialEnd(Record):
+    """How a trial ended."""
+
+    kind: ClassVar[str] = "trial_end"
+    trial_id: str
+    sweep_run_id: str
+    status: str
+    """``done``, ``pruned`` or ``failed``."""
+    value: float | None = None
+    """Loss over everything held out: of the last step, or of the step at which it was pruned."""
+    step: int | None = None
+    """The step of ``value``."""
+    why: str | None = None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeMetric(Record):
     """What a figure of a probe means."""
 
@@ -389,7 +422,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
     for cls in (
         *(Run, Attempt, RunEnd, RawFile, Shard, ShardSource, FilterCount, Quarantine, Contamination),
         *(Dataset, DatasetShard, TokenShard, RunDataset, Tombstone, TombstoneHit, ShardRemoval),
-        *(Checkpoint, CheckpointRemoval, CheckpointClaim),
+        *(Checkpoint, CheckpointRemoval, CheckpointClaim, Trial, TrialEnd),
         *(ProbeMetric, Finding),
     )
 }

@@ -178,6 +178,8 @@ def _check_schedule(config: PretrainConfig) -> None:
         return
     if optimizer.warmup_steps > steps:
         raise UserError(f"optimizer.warmup_steps: {optimizer.warmup_steps} are more than batch.steps {steps}; lower it")
+    if optimizer.schedule == "exponential":
+        _check_rise(config)
     if optimizer.schedule == "cosine" and optimizer.decay_steps is not None:
         raise UserError(
             f"optimizer.decay_steps: {optimizer.decay_steps}, but the schedule cosine decays from the end of the "
@@ -189,6 +191,19 @@ def _check_schedule(config: PretrainConfig) -> None:
             f"optimizer.decay_steps: {optimizer.warmup_steps} steps of warmup and {decay} of decay are more than "
             f"batch.steps {steps}; lower one of them"
         )
+
+
+def _check_rise(config: PretrainConfig) -> None:
+    """The schedule that rises from the first step to the last: with anything else it would not."""
+    optimizer = config.optimizer
+    if not 0 < optimizer.min_learning_rate < optimizer.learning_rate:
+        raise UserError(
+            f"optimizer.min_learning_rate: {optimizer.min_learning_rate}, and the schedule exponential rises from it "
+            f"to optimizer.learning_rate {optimizer.learning_rate}; give a number above 0 and below that"
+        )
+    for name, value in (("warmup_steps", optimizer.warmup_steps), ("decay_steps", optimizer.decay_steps)):
+        if value:
+            raise UserError(f"optimizer.{name}: {value}, but the schedule exponential has none; use 0 or leave it out")
 
 
 def _check_checkpoints(config: PretrainConfig) -> None:

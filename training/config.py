@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 PRECISIONS = ("float32", "bfloat16")
 ENGINES = ("afab", "1f1b")
 TENSOR_MODES = ("all_reduce", "reduce_scatter")
-SCHEDULES = ("cosine", "wsd")
+SCHEDULES = ("cosine", "wsd", "exponential")
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ class OptimizerConfig:
     min_learning_rate: float = 1e-4
     """What it decays to."""
     schedule: str = "cosine"
-    """``cosine`` from the end of the warmup to the last step, or ``wsd`` (warmup, stable, linear decay over the last
-    ``decay_steps``, https://arxiv.org/abs/2405.18392)."""
+    """``cosine`` from the end of the warmup to the last step; ``wsd`` (warmup, stable, linear decay over the last
+    ``decay_steps``, https://arxiv.org/abs/2405.18392); or ``exponential``, which rises from ``min_learning_rate`` in
+    the first step to ``learning_rate`` in the last: a range test (https://arxiv.org/abs/1506.01186)."""
     warmup_steps: int = 20
     """Steps of linear warmup."""
     decay_steps: int | None = None

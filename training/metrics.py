@@ -15,6 +15,9 @@ from typing import Any
 
 from training.config import GuardConfig
 
+ALL = "validation/all"
+"""The loss of a validation over everything that is held out: its mean over tokens, whatever dataset they are of."""
+
 
 class MetricsLog:
     """Appends lines; each is in the file when ``write`` returns, so that a reader sees a run as it goes."""

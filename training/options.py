@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation import options
 from curation.errors import UserError
+from curation.records import ULID_PATTERN
 from training.checks import check
 from training.config import PretrainConfig
 
@@ -37,6 +38,10 @@ class Request:
     initialise_from: str | None
     """A checkpoint, by folder or id, whose weights the run begins with."""
     dry_run: bool
+    run_id: str | None = None
+    """The run, begun or gone on with under this id."""
+    parent: str | None = None
+    """The run that the run of ``run_id`` belongs to."""
 
 
 def build_parser() -> "ArgumentParser":
@@ -60,6 +65,10 @@ def build_parser() -> "ArgumentParser":
     )
     parser.add_argument("--initialise-from", metavar="FOLDER", help="begin with the weights of this checkpoint")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and the configuration only")
+    parser.add_argument(
+        "--run-id", metavar="ID", help="begin the run under this ULID, or go on with it (as sweeps start their trials)"
+    )
+    parser.add_argument("--parent", metavar="RUN", help="the run that the one of --run-id belongs to")
     parser.add_class_arguments(PretrainConfig, None)
     return parser
 
@@ -86,7 +95,10 @@ def parse(argv: Sequence[str]) -> Request:
         resume=parsed.resume,
         initialise_from=parsed.initialise_from,
         dry_run=parsed.dry_run,
+        run_id=parsed.run_id,
+        parent=parsed.parent,
     )
+    _check_named(request)
     if not request.resume:
         raise UserError("--resume: is empty; give auto, never, a run or a checkpoint")
     if request.initialise_from is not None and request.resume not in ("auto", "never"):
@@ -95,6 +107,17 @@ def parse(argv: Sequence[str]) -> Request:
             "weights of its own; leave one of them out"
         )
     return request
+
+
+def _check_named(request: Request) -> None:
+    if request.run_id is None:
+        if request.parent is not None:
+            raise UserError(f"--parent {request.parent}: says whose the run of --run-id is; give that as well")
+        return
+    if not ULID_PATTERN.fullmatch(request.run_id):
+        raise UserError(f"--run-id {request.run_id}: is no ULID (26 of 0-9 and A-Z without I, L, O, U)")
+    if request.resume != "auto":
+        raise UserError(f"--run-id {request.run_id}: goes on by itself; leave --resume {request.resume} out")
 
 
 def from_dict(plain: Mapping[str, Any]) -> PretrainConfig:

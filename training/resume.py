@@ -101,6 +101,25 @@ def choose(workspace: Workspace, kind: str, resume: str, described: Mapping[str,
     return Start(run_id, attempt, False, checkpoint, run_id in done)
 
 
+def choose_named(
+    workspace: Workspace, kind: str, run_id: str, parent: str | None, described: Mapping[str, Any]
+) -> Start:
+    """The run of this id, gone on with or, if there is none, new: for who starts runs and must find them again.
+
+    Args:
+        parent: the run that a new one belongs to.
+
+    Raises:
+        UserError: it is of another kind, has another configuration, or is at work.
+    """
+    known = next((row for row in workspace.rows("run") if row["run_id"] == run_id), None)
+    if known is None:
+        return Start(run_id, 1, True, None, parent=parent)
+    if known["run_kind"] != kind or known["parent_run_id"] != parent:
+        raise UserError(f"--run-id {run_id}: is a run of another kind, or of another --parent; give an unused id")
+    return choose(workspace, kind, run_id, described)
+
+
 def _branch(workspace: Workspace, resume: str, described: Mapping[str, Any], valid: Sequence[str]) -> Start:
     """A new run that goes on from a checkpoint of another."""
     try:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from curation.errors import UserError, unknown_name
@@ -39,6 +40,19 @@ def describe_run(config: PretrainConfig, data: TrainingData) -> dict[str, Any]:
         "tokenizer_sha256": data.datasets[0].tokenizer_sha256,
         "vocab_size": vocabulary_rows(config.model, data.vocab_size),
     }
+
+
+def pruned_path(workspace: Workspace, run_id: str, attempt: int) -> Path:
+    """A file that says why an attempt at a run is to be its last; who writes it sends SIGTERM afterwards."""
+    return workspace.run_folder(run_id) / f"pruned-{attempt:04d}.txt"
+
+
+def why_pruned(workspace: Workspace, run_id: str, attempt: int) -> str | None:
+    """Why a sweep has stopped an attempt; None where none has."""
+    try:
+        return pruned_path(workspace, run_id, attempt).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
 
 
 def load_run(workspace: Workspace, run_id: str) -> TrainingRun:

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from curation.progress import Progress
 from curation.records import RunDataset
@@ -26,12 +28,12 @@ from training.data import TrainingData, open_data
 from training.endings import Diverged, Stopped
 from training.folders import checkpoint_folder, checkpoint_id, find_checkpoint
 from training.manifest import check_fits, read_manifest
-from training.metrics import Guard, MetricsLog
+from training.metrics import ALL, Guard, MetricsLog
 from training.options import Request
 from training.plan import plan, summary
 from training.recording import Recorder, new_run
-from training.resume import Start, choose, identity_hash
-from training.runs import describe_run
+from training.resume import Start, choose, choose_named, identity_hash
+from training.runs import describe_run, why_pruned
 
 if TYPE_CHECKING:
     from training.engine.trainer import StepResult, Trainer
@@ -60,7 +62,10 @@ def train(kind: str, request: Request) -> int:
     described = describe_run(request.config, data)
     check(request.config, world_size=int(os.environ.get("WORLD_SIZE", "1")), vocab_size=data.vocab_size)
     weights = find_checkpoint(workspace, request.initialise_from) if request.initialise_from else None
-    start = choose(workspace, kind, request.resume, described)
+    if request.run_id is None:
+        start = choose(workspace, kind, request.resume, described)
+    else:
+        start = choose_named(workspace, kind, request.run_id, request.parent, described)
     if start.done:
         log.info("run %s is done already; --resume never starts another one like it", start.run_id)
         return EXIT_DONE
@@ -88,7 +93,9 @@ def train(kind: str, request: Request) -> int:
             trainer.close()
     except Stopped:
         if recorder:
-            recorder.end("interrupted", EXIT_INTERRUPTED, "stopped by a signal")
+            pruned = why_pruned(workspace, start.run_id, start.attempt)
+            status, why = ("pruned", pruned) if pruned else ("interrupted", "stopped by a signal")
+            recorder.end(status, EXIT_INTERRUPTED, why)
             log.warning("interrupted; the same command goes on, as does --resume %s", start.run_id)
         raise
     except BaseException as error:
@@ -298,6 +305,7 @@ class Session:
         from training.engine.batches import micro_batch
 
         values: dict[str, float] = {}
+        everything = np.zeros(2)  # sum of losses, tokens
         began = time.perf_counter()
         for held in self.data.held_out:
             batches = (
@@ -307,6 +315,9 @@ class Session:
             total, tokens = self.trainer.evaluate(batches)
             if tokens:
                 values[f"validation/{held.name}"] = total / tokens
+                everything += np.array((total, tokens))
+        if values:
+            values[ALL] = float(everything[0] / everything[1])
         if self.metrics and values:
             self.metrics.write(step, values)
             told = ", ".join(f"{name.partition('/')[2]} {value:.4f}" for name, value in values.items())

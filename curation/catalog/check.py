@@ -97,6 +97,8 @@ _REFERENCES = (
     ("checkpoint_removal", "checkpoint_id", "checkpoint", "checkpoint_id"),
     ("checkpoint_claim", "run_id", "run", "run_id"),
     ("checkpoint_claim", "checkpoint_id", "checkpoint", "checkpoint_id"),
+    ("trial", "sweep_run_id", "run", "run_id"),
+    ("trial_end", "trial_id", "trial", "trial_id"),
     ("tombstone_hit", "tombstone_id", "tombstone", "tombstone_id"),
     ("tombstone_hit", "shard_id", "shard", "shard_id"),
     ("shard_removal", "shard_id", "shard", "shard_id"),

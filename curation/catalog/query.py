@@ -82,6 +82,10 @@ CREATE VIEW run AS
         coalesce(a.attempt, 0) AS attempts, r.created_at AS started_at, l.heartbeat_at, a.finished_at,
         a.exit_code, a.why
     FROM c.run r LEFT JOIN _newest_attempt a USING (run_id) LEFT JOIN _liveness l USING (run_id);
+CREATE VIEW trial AS
+    SELECT t.trial_id, t.sweep_run_id, t.number, t.run_id, t.parameters, coalesce(e.status, 'unfinished') AS status,
+        e.value, e.step, e.why, t.created_at, e.finished_at
+    FROM c.trial t LEFT JOIN c.trial_end e USING (trial_id);
 CREATE VIEW probe_metric AS
     SELECT probe_id, version, metric, ideal, unit, probe_kind AS kind, source, license FROM c.probe_metric;
 """
@@ -116,7 +120,7 @@ def open_catalog(
         _create_record_views(workspace, connection)
         _create_liveness(workspace, connection)
         for kind in RECORD_TYPES:
-            if kind not in ("run", "shard", "token_shard", "probe_metric"):
+            if kind not in ("run", "shard", "token_shard", "trial", "probe_metric"):
                 connection.execute(f'CREATE VIEW "{kind}" AS SELECT * FROM c."{kind}"')
         connection.execute(_VIEWS)
         metric_files = create_metric_view(workspace, connection)

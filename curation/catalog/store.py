@@ -21,7 +21,7 @@ from curation.workspace import RecordFile, Workspace, read_rows
 if TYPE_CHECKING:
     import duckdb
 
-CATALOG_SCHEMA = 5
+CATALOG_SCHEMA = 6
 """Raised with any change to the tables: a catalog of another version is rebuilt from the records."""
 
 MOST_FRESH = 200

@@ -58,7 +58,7 @@ def test_a_run_is_on_record(workspace: Path, tmp_path: Path) -> None:
     metric = sql(workspace, "SELECT step, value FROM metric WHERE run_id = ? AND name = 'loss' ORDER BY step", run_id)
     assert [row["value"] for row in metric] == losses
     validated = sql(workspace, "SELECT DISTINCT name, step FROM metric WHERE name LIKE 'validation/%' ORDER BY ALL")
-    names = ("mixed-tokens@1/eng_Latn", "mixed-tokens@1/fra_Latn", "more-tokens@1/eng_Latn")
+    names = ("all", "mixed-tokens@1/eng_Latn", "mixed-tokens@1/fra_Latn", "more-tokens@1/eng_Latn")
     assert [(row["name"], row["step"]) for row in validated] == [(f"validation/{n}", s) for n in names for s in (4, 8)]
     # checkpoint -> run -> tokenized dataset -> shard -> raw file
     lineage = sql(
