@@ -141,11 +141,13 @@ def _none_of(found: re.Match[str]) -> str:
 
 def _unknown_field(config: type, group: str, field: str) -> str:
     section: Any = config
-    *path, last = [*filter(None, group.split(".")), *field.split(".")]
-    for name in path:
-        section = get_type_hints(section).get(name, section)
+    path = [*filter(None, group.split(".")), *field.split(".")]
+    known = 0  # names of the path that there are
+    while known < len(path) - 1 and path[known] in get_type_hints(section):
+        section = get_type_hints(section)[path[known]]
+        known += 1
     valid = sorted(get_type_hints(section))
-    return f"{'.'.join([*path, last])}: there is no such field; valid: {', '.join(valid)}"
+    return f"{'.'.join(path)}: there is no such field; valid: {', '.join(valid)}"
 
 
 def presets(package: str) -> dict[str, Path]:

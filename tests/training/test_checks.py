@@ -85,7 +85,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "--optimizer.min_learning_rate -1": ("optimizer.min_learning_rate", "at least 0"),
     "--optimizer.warmup_steps 201": ("optimizer.warmup_steps", "batch.steps 200"),
     "--optimizer.warmup_steps -1": ("optimizer.warmup_steps", "below 0"),
-    "--optimizer.schedule linear": ("unknown optimizer.schedule", "cosine, wsd"),
+    "--optimizer.schedule linear": ("unknown optimizer.schedule", "cosine, exponential, wsd"),
     "--optimizer.decay_steps 10": ("optimizer.decay_steps", "leave it out"),
     "--optimizer.schedule wsd --optimizer.decay_steps 190": ("optimizer.decay_steps", "lower one"),
     "--optimizer.schedule wsd --optimizer.warmup_steps 180": ("optimizer.decay_steps", "lower one"),
@@ -111,6 +111,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "--seed -1": ("seed", "below 0"),
     "--modle.hidden_size 8": ("--modle.hidden_size", "--help"),
     "--model.hidden 8": ("--model.hidden", "--help"),
+    "--config sweep": ("search", "valid: batch, checkpoints"),  # a preset of another command
     "--config nowhere": ("unknown preset for --config", "pretrain"),
     "--config nowhere/x.yaml": ("--config nowhere/x.yaml", "pretrain"),
     "--config": ("--config", "preset"),

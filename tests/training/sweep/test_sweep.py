@@ -211,7 +211,7 @@ def sweep_range(workspace: Path, *arguments: object) -> subprocess.CompletedProc
         ({"base": "no-such"}, "preset for base"),
         ({"base": "no/such.yaml"}, "base: no/such.yaml: no such file"),
         ({"base": "demo"}, "demo-tokens"),
-        ({"base": {"modle": {"hidden_size": 8}}}, "base: modle.hidden_size: there is no such field"),
+        ({"base": {"modle": {"hidden_size": 8}}}, "base: modle.hidden_size: there is no such field; valid: batch, "),
         ({"base": {"batch": {"steps": "x"}}}, "base: .*batch.steps"),
         ({"base": {}}, "names no dataset"),
     ],
