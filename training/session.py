@@ -207,7 +207,7 @@ class Session:
                 result = self.trainer.step(step, self._batches(step))
                 self._write(result)
                 self._object(result)
-                if self._due(step, self.config.validation.every):
+                if self.config.validation.every and self._due(step, self.config.validation.every):
                     self._validate(step)
                 if self._due(step, self.config.checkpoints.every):
                     self._save(step)

@@ -193,10 +193,10 @@ def test_old_checkpoints_go_but_for_claimed_ones(workspace: Path, tmp_path: Path
 
 
 def test_metrics_can_be_asked_for_in_sql(workspace: Path, tmp_path: Path) -> None:
-    launch.train(
-        workspace, launch.write_config(tmp_path / "c.yaml"), "--batch.steps", "2", "--optimizer.warmup_steps", "1"
-    )
+    few = ("--batch.steps", "2", "--optimizer.warmup_steps", "1", "--validation.every", "0")
+    launch.train(workspace, launch.write_config(tmp_path / "c.yaml"), *few)
     query = "SELECT step, value FROM metric WHERE name = 'grad_norm' ORDER BY step"
     done = command("curation.catalog", "sql", query, "--workspace", workspace, "--format", "csv")
     assert done.returncode == 0, done.stderr
     assert [text.split(",")[0] for text in done.stdout.splitlines()] == ["step", "1", "2"]
+    assert not sql(workspace, "SELECT * FROM metric WHERE name LIKE 'validation/%'")  # validation.every: 0
