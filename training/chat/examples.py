@@ -62,9 +62,9 @@ class ChatEncoder:
         """
         if not tokenizer.is_fast:
             raise UserError("the tokenizer has no tokenizer.json, and so cannot tell where tokens are; convert it")
-        added = {token.content: token.special for token in tokenizer.added_tokens_decoder.values()}
+        special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         self.tokenizer, self.last_turn = tokenizer, last_turn
-        self.controls = tuple(sorted(token for token, special in added.items() if special or token in source))
+        self.controls = tuple(sorted(special.union(tokenizer.all_special_tokens)))
         self.template = ChatTemplate(source, dict(tokenizer.special_tokens_map), self.controls)
         self.template.check()
 
@@ -208,5 +208,5 @@ def _whole_pairs(examples: Iterable[Example], longest: int) -> tuple[list[Exampl
                 f"pair {shown}: has {total:,} tokens, and both must fit into {longest:,}; raise batch.sequence_length"
             )
             wrong[name] = ("too_long", what)
-    refused = [Refusal(x.file, x.line, x.offset, *wrong[x.pair]) for x in examples if x.pair in wrong]  # type: ignore[index]
+    refused = [Refusal(x.file, x.line, x.offset, *wrong[x.pair]) for x in examples if x.pair in wrong]
     return [each for each in examples if each.pair not in wrong], refused

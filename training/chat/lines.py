@@ -1,8 +1,8 @@
 """Chats out of JSON Lines: what each line says, or why it cannot be learned from. One bad line costs one line.
 
 A line is ``{"messages": [{"role": ..., "content": ...}, ...]}`` or ``{"prompt": ..., "response": ...}``, with
-``system`` beside these if need be. ``weight`` (a number above 0) and ``pair`` (a text that two lines share) are optional
-in both; whatever else there is, is left alone.
+``system`` beside these if need be. Both may have ``weight``, a number above 0, and ``pair``, a text that two lines
+share; whatever else there is, is left alone.
 """
 
 import hashlib

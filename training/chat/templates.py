@@ -1,11 +1,12 @@
 """Chat templates: what a chat looks like as text, and which stretches of it the assistant has written.
 
 Templates are Jinja, run in the sandbox of transformers. Few of them mark answers (``{% generation %}``); of the others
-the stretches are told by rendering the chat several times, with and without an answer, and comparing: exact, or refused.
+the stretches are told by rendering a chat several times, with and without an answer, and comparing: exact, or refused.
 """
 
+import contextlib
+import itertools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -88,8 +89,9 @@ class ChatTemplate:
     def _render(self, messages: Messages, prompt: bool, marks: bool) -> tuple[str, list[Span]]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        rendered: Any = render_jinja_template  # it returns lists, whatever it is annotated with
         try:
-            texts, spans = render_jinja_template(  # type: ignore[misc]  # annotated as text, returns lists
+            texts, spans = rendered(
                 conversations=[[dict(message) for message in messages]],
                 chat_template=self.source,
                 add_generation_prompt=prompt,
@@ -160,10 +162,8 @@ class ChatTemplate:
         upto = [*messages[:turn], {**messages[turn], "content": _ANSWER}]
         alone = self.render(upto).partition(_ANSWER)[2]
         others = [rest]
-        try:
+        with contextlib.suppress(TemplateRefusal):  # some allow no prompt behind an answer
             others.append(self.render(upto, prompt=True).partition(_ANSWER)[2])
-        except TemplateRefusal:  # no prompt behind an answer
-            pass
         ending = alone
         if not all(each.startswith(alone) for each in others):  # the whole text has an end of its own
             ending = self._common(alone, *others)
@@ -176,7 +176,8 @@ class ChatTemplate:
     def _common(self, *texts: str) -> str:
         """What several texts begin with, up to the end of a line or of a control token: what begins alike behind that
         is something else in each."""
-        common = os.path.commonprefix(texts)
+        alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*texts, strict=False))
+        common = "".join(letters[0] for letters in alike)
         ends = [0, common.rfind("\n") + 1]
         ends += [common.rfind(each) + len(each) for each in self.controls if each in common]
         return common[: max(ends)]
