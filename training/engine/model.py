@@ -174,7 +174,8 @@ class TokenLoss(nn.Module):
         sums = loss_N.new_zeros(count).index_add(0, sides_N, loss_N)
         tokens = loss_N.new_zeros(count).index_add(0, sides_N, torch.ones_like(loss_N))
         means_P2 = (sums / tokens.clamp(min=1))[1:].unflatten(0, (-1, 2))
-        return (means_P2[:, 0] - means_P2[:, 1]).square().sum()
+        squares: Tensor = (means_P2[:, 0] - means_P2[:, 1]).square().sum()
+        return squares
 
 
 class Llama(LlamaForTraining):
