@@ -138,7 +138,7 @@ class Layout:
         """
         shape = (len(rows), self.longest)
         ids_BT = np.full(shape, self.pad_id, dtype=np.int64)
-        mask_BT = np.zeros(shape, dtype=np.float32 if self.weighted else np.bool_)
+        mask_BT: Array = np.zeros(shape, dtype=np.float32 if self.weighted else np.bool_)
         segments_BT, sides_BT = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         sides: dict[str, int] = {}
         given = 0
