@@ -39,7 +39,8 @@ class Base:
     """In the workspace's catalog; None: it is not there."""
     run_id: str | None
     facts: Mapping[str, Any]
-    """What checkpoints say beside sizes: context, tokens that begin and end texts."""
+    """What checkpoints made of it say too: context and special tokens (``model``), rows without those that were added
+    (``padded_from``)."""
 
     @property
     def name(self) -> str:
@@ -89,9 +90,10 @@ def _read(workspace: Workspace, folder: Path) -> Base:
         str((workspace.root / row["path"]).resolve()): row for row in workspace.rows("checkpoint") if row.get("path")
     }
     row = known.get(str(folder.resolve()), {})
-    facts = {"max_position_embeddings": model.get("max_position_embeddings")}
-    facts |= {name: model[name] for name in TOKENS if model.get(name) is not None}
-    facts |= manifest.get("facts", {}).get("model", {})
+    before = manifest.get("facts", {})
+    names = {"max_position_embeddings", *TOKENS} & model.keys()
+    facts = {"model": {**{name: model[name] for name in sorted(names)}, **before.get("model", {})}}
+    facts |= {"padded_from": before["padded_from"]} if "padded_from" in before else {}
     return Base(
         folder=folder,
         model=config,
@@ -133,7 +135,7 @@ def _imported(workspace: Workspace, source: Path, multiple: int) -> Path:
             if source.is_dir():
                 import_model(source, folder, multiple)
             else:
-                with tempfile.TemporaryDirectory() as scratch:
+                with tempfile.TemporaryDirectory(dir=workspace.cache) as scratch:
                     smollm2.write_folder(source, Path(scratch) / smollm2.NAME)
                     import_model(Path(scratch) / smollm2.NAME, folder, multiple)
             found = Checkpoint(

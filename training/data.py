@@ -1,9 +1,8 @@
 """The data of a run, open: its datasets, the order of its samples, and micro-batches of token ids."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -62,8 +61,9 @@ class RunData(Protocol):
         """What checkpoints are to say of it."""
 
     @property
-    def tokenizer(self) -> Path | None:
-        """A folder that checkpoints keep a copy of; None: they name the dataset that has it."""
+    def own_tokenizer(self) -> bool:
+        """Whether checkpoints keep a copy of the folder ``tokenizer`` of the run; else they name the dataset that has
+        it."""
 
     def rows(self, step: int, replica: int) -> Iterator[Rows]:
         """The micro-batches of a replica in a step."""
@@ -94,9 +94,11 @@ class TrainingData:
     config: PretrainConfig
     datasets: tuple[TokenDataset, ...]
     """In the order of ``data.datasets``."""
+    model_facts: Mapping[str, Any] = field(default_factory=dict)
+    """What checkpoints are to say of the model beside its sizes."""
 
     segmented = False
-    tokenizer = None
+    own_tokenizer = False
 
     @property
     def vocab_size(self) -> int:
@@ -106,7 +108,7 @@ class TrainingData:
     @property
     def facts(self) -> Mapping[str, Any]:
         """The dataset whose tokenizer it is."""
-        return {"tokenizer": self.datasets[0].dataset_id}
+        return {"tokenizer": self.datasets[0].dataset_id, **self.model_facts}
 
     @property
     def eos_id(self) -> int:

@@ -45,10 +45,12 @@ class ChatData:
     vocab_size: int
     """Rows of the embedding."""
     eos_id: int
-    tokenizer: Path
     epochs: int | None
+    """After so many the rest of the last step is blank; None: it goes on for ever."""
     model_facts: Mapping[str, Any]
     """What checkpoints say of the model beside its sizes."""
+
+    own_tokenizer = True
 
     @property
     def longest(self) -> int:
@@ -79,7 +81,7 @@ class ChatData:
     @property
     def facts(self) -> Mapping[str, Any]:
         """Of the model: the tokenizer is in the checkpoint."""
-        return {"model": dict(self.model_facts)}
+        return self.model_facts
 
     @property
     def segmented(self) -> bool:

@@ -3,7 +3,6 @@
 import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from curation.errors import UserError
