@@ -126,6 +126,7 @@ def _of_chats(request: "FinetuneRequest", base: "Base", facts: dict[str, Any], t
     from training.chat.open import keep_tokenizer, open_chats, template_sha256
     from training.chat.record import register
     from training.convert import TOKENIZER
+    from training.job import open_training_workspace
 
     asked = request.config.data
     paths = [[Path(name) for name in names] for names in (asked.files, asked.validation_files)]
@@ -139,16 +140,15 @@ def _of_chats(request: "FinetuneRequest", base: "Base", facts: dict[str, Any], t
     described["places"] = {
         file.sha256: str(file.path) for chats in (data.chats, data.validation) for file in chats.files
     }
-    job: Job
+    workspace = open_training_workspace(request.workspace)
 
     def begin(folder: Path) -> list[tuple[str, float]]:
         keep_tokenizer(base.tokenizer, template, folder / TOKENIZER)
         _write_report(data, folder / REPORT)
-        return [(each, 1.0) for each in dict.fromkeys(register(job.workspace, file) for file in data.chats.files)]
+        return [(each, 1.0) for each in dict.fromkeys(register(workspace, file) for file in data.chats.files)]
 
     refused = len(data.chats.refusals) + len(data.validation.refusals)
-    job = _job(request, base, data, described=described, prepare=begin, refused=refused)
-    return job
+    return _job(request, base, data, described=described, prepare=begin, refused=refused)
 
 
 def _of_datasets(request: "FinetuneRequest", base: "Base", facts: dict[str, Any], tell: bool) -> "Job":
@@ -162,8 +162,8 @@ def _of_datasets(request: "FinetuneRequest", base: "Base", facts: dict[str, Any]
     ours = read_folder(base.tokenizer.name, base.tokenizer)
     if data.datasets[0].tokenizer_sha256 != ours.sha256:
         raise UserError(
-            f"data.datasets: {config.data.datasets[0].dataset} has another tokenizer than the base; encode it with that "
-            f"one: python -m curation.tokens encode NAME --tokenizer {base.tokenizer}"
+            f"data.datasets: {config.data.datasets[0].dataset} has another tokenizer than the base; encode it with "
+            f"that: python -m curation.tokens encode NAME --tokenizer {base.tokenizer}"
         )
     steps = config.batch.steps
     if steps is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, UserError
+from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
 from curation.progress import Progress
 from curation.records import RunDataset
 from curation.workspace import Workspace
@@ -24,9 +24,9 @@ from training.checks import check
 from training.config import PretrainConfig
 from training.convert import TOKENIZER
 from training.data import Rows, RunData, open_data
-from training.job import Job, open_training_workspace, world_size
 from training.engine.checkpoint import check_fits, read_manifest
 from training.folders import checkpoint_folder, checkpoint_id, find_checkpoint
+from training.job import Job, open_training_workspace, world_size
 from training.metrics import Guard, MetricsLog
 from training.options import Request
 from training.plan import plan

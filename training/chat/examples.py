@@ -94,15 +94,20 @@ class ChatEncoder:
 
 
 def _within(text: str, places_T2: Array, start: int, end: int) -> Array:
-    """Which tokens have a part of [start, end); what they have beside it may be white space alone."""
+    """Which tokens have a part of [start, end).
+
+    One that reaches over a border is part of the answer where what it has beside is white space alone, and not where
+    what it has of it is.
+    """
     begins_T, ends_T = places_T2[:, 0], places_T2[:, 1]
     within_T: Array = (begins_T < end) & (np.maximum(ends_T, begins_T + 1) > start)
-    for token in np.flatnonzero(within_T).tolist():
+    for token in np.flatnonzero(within_T & ((begins_T < start) | (ends_T > end))).tolist():
         first, last = int(begins_T[token]), int(ends_T[token])
-        if text[first:start].strip() if first < start else False:
-            raise _crossing(text[first:last], "beginning")
-        if text[end:last].strip() if last > end else False:
-            raise _crossing(text[first:last], "end")
+        if not (text[first:start].strip() if first < start else text[end:last].strip()):
+            continue
+        if text[max(first, start) : min(last, end)].strip():
+            raise _crossing(text[first:last], "beginning" if first < start else "end")
+        within_T[token] = False
     return within_T
 
 

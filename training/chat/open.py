@@ -53,7 +53,7 @@ def open_chats(
         lacking = [each for each in ("<|im_start|>", "<|im_end|>") if plain.model.token_to_id(each) is None]
         if lacking:
             raise UserError(
-                f"data.chat_template: chatml needs the token {lacking[0]}, which the tokenizer of the base has not; use "
+                f"data.chat_template: chatml needs the token {lacking[0]}, which the base's tokenizer has not; use "
                 "plain, or a Jinja file of your own"
             )
     encoder = ChatEncoder(AutoTokenizer.from_pretrained(tokenizer), source, config.data.turns == "last")
