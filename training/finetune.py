@@ -130,7 +130,8 @@ def _of_chats(request: "FinetuneRequest", base: "Base", facts: dict[str, Any], t
 
     asked = request.config.data
     paths = [[Path(name) for name in names] for names in (asked.files, asked.validation_files)]
-    data, template = open_chats(request.config, base.model, base.rows, base.tokenizer, facts, *paths)
+    workspace = open_training_workspace(request.workspace)
+    data, template = open_chats(workspace, request.config, base.model, base.rows, base.tokenizer, facts, *paths)
     if tell:
         _tell(data)
     described = _described(request, base, data.config.batch.steps, data.fingerprint)
@@ -140,7 +141,6 @@ def _of_chats(request: "FinetuneRequest", base: "Base", facts: dict[str, Any], t
     described["places"] = {
         file.sha256: str(file.path) for chats in (data.chats, data.validation) for file in chats.files
     }
-    workspace = open_training_workspace(request.workspace)
 
     def begin(folder: Path) -> list[tuple[str, float]]:
         keep_tokenizer(base.tokenizer, template, folder / TOKENIZER)

@@ -31,6 +31,8 @@ class ChatPart(NamedTuple):
     tokens: int
     learned: int
     epoch: int
+    hidden: bool
+    """It is taken down: the step reads a blank in its place."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class ChatData:
 
     def _laid_out(self, chats: ChatSet) -> Layout:
         rows = pack(chats.examples, self.longest, self.config.seed, self.asked.packing)
-        return Layout(chats.examples, rows, self.longest, self.eos_id)
+        return Layout(chats.examples, rows, self.longest, self.eos_id, chats.hidden)
 
     @cached_property
     def order(self) -> ChatOrder:
@@ -104,7 +106,11 @@ class ChatData:
             name = plain_name(file.path)
             name = name if name not in names else f"{name}-{number}"
             names.add(name)
-            mine = [each for each in self.validation.examples if each.file == number]
+            mine = [
+                each
+                for index, each in enumerate(self.validation.examples)
+                if each.file == number and index not in self.validation.hidden
+            ]
             # Weights and pairs are of training: a held-out loss is a mean over tokens.
             bare = tuple(Example(x.file, x.line, x.offset, x.ids, x.mask, 1.0, None) for x in mine)
             if bare:
@@ -138,7 +144,8 @@ class ChatData:
                 file = self.chats.files[example.file]
                 name = document_id(file.sha256, example.offset, 0)
                 place = (file.path, example.line, name, file.sha256, example.offset)
-                found.append(ChatPart(*place, example.tokens, int(example.mask.sum()), each[1] if each else 0))
+                hidden, epoch = index in self.chats.hidden, 0 if each is None else each[1]
+                found.append(ChatPart(*place, example.tokens, int(example.mask.sum()), epoch, hidden))
         return found
 
     def tokens_seen(self, step: int) -> int:

@@ -124,6 +124,8 @@ class ChatSet:
     files: tuple[ChatFile, ...]
     examples: tuple[Example, ...]
     refusals: tuple[Refusal, ...]
+    hidden: frozenset[int] = frozenset()
+    """Indices of examples that are taken down: they keep their place, so that no other moves, and are not read."""
 
     @property
     def lines(self) -> int:
@@ -133,7 +135,8 @@ class ChatSet:
     def table(self) -> list[tuple[str, int]]:
         """Counts for people: lines, used, and refused by reason."""
         counts = Counter(refusal.reason for refusal in self.refusals)
-        rows = [("lines", self.lines), ("used", len(self.examples))]
+        rows = [("lines", self.lines), ("used", len(self.examples) - len(self.hidden))]
+        rows += [("taken down", len(self.hidden))] if self.hidden else []
         return rows + [(f"refused: {reason}", count) for reason, count in sorted(counts.items())]
 
     def message(self, refusal: Refusal) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import UserError
+from curation.steps.common import document_id
 from curation.tokens.tokenizer import read_folder
-from curation.workspace import write_durably
+from curation.workspace import Workspace, write_durably
 from training.chat.data import ChatData
 from training.chat.examples import ChatEncoder, ChatSet, read_chats
 from training.chat.options import resolve
@@ -23,6 +24,7 @@ TEMPLATE = "chat_template.jinja"
 
 
 def open_chats(
+    workspace: Workspace,
     config: FinetuneConfig,
     model: ModelConfig,
     rows: int,
@@ -58,10 +60,11 @@ def open_chats(
             )
     encoder = ChatEncoder(AutoTokenizer.from_pretrained(tokenizer), source, config.data.turns == "last")
     longest = config.batch.sequence_length + 1
-    chats = read_chats(files, encoder, longest, config.data.truncate)
-    held_out = read_chats(validation, encoder, longest, config.data.truncate)
+    gone = taken_down(workspace)
+    chats = _without(gone, read_chats(files, encoder, longest, config.data.truncate))
+    held_out = _without(gone, read_chats(validation, encoder, longest, config.data.truncate))
     for name, found in (("files", chats), ("validation_files", held_out)):
-        if found.files and not found.examples:
+        if found.files and len(found.examples) == len(found.hidden):
             raise _nothing_left(name, found)
     data = ChatData(
         config=resolve(config, model, 0),
@@ -75,6 +78,21 @@ def open_chats(
     )
     steps = data.order.steps if config.batch.steps is None else config.batch.steps
     return replace(data, config=resolve(config, model, steps)), source
+
+
+def taken_down(workspace: Workspace) -> set[str]:
+    """Ids of the documents that are not to be learned from."""
+    hits = {row["document_id"] for row in workspace.rows("tombstone_hit")}
+    return hits | {row["value"] for row in workspace.rows("tombstone") if row["what"] == "id"}
+
+
+def _without(gone: set[str], chats: ChatSet) -> ChatSet:
+    hidden = {
+        index
+        for index, each in enumerate(chats.examples)
+        if gone and document_id(chats.files[each.file].sha256, each.offset, 0) in gone
+    }
+    return replace(chats, hidden=frozenset(hidden))
 
 
 def _nothing_left(name: str, found: ChatSet) -> UserError:

@@ -2,7 +2,7 @@
 
 import bisect
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -111,8 +111,23 @@ def fingerprint(examples: Sequence[Example], facts: Sequence[object]) -> str:
 class Layout:
     """Sequences as arrays."""
 
-    def __init__(self, examples: Sequence[Example], rows: Sequence[Row], longest: int, pad_id: int) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        rows: Sequence[Row],
+        longest: int,
+        pad_id: int,
+        hidden: Collection[int] = (),
+    ) -> None:
+        """
+        Args:
+            longest: tokens of a sequence.
+            pad_id: what is where nothing else is.
+            hidden: indices of examples that leave their place blank.
+        """
         self.examples, self.packed, self.longest, self.pad_id = tuple(examples), tuple(rows), longest, pad_id
+        self.hidden = frozenset(hidden)
+        self._half = {self.examples[index].pair for index in self.hidden} - {None}
 
     @cached_property
     def segmented(self) -> bool:
@@ -128,6 +143,7 @@ class Layout:
     def learned(self) -> Array:
         """int64: tokens of each sequence that are learned."""
         each = np.array([int(example.mask.sum()) for example in self.examples], dtype=np.int64)
+        each[list(self.hidden)] = 0
         return np.array([int(each[list(row)].sum()) for row in self.packed], dtype=np.int64)
 
     def fill(self, rows: Sequence[int | None], pairs: bool) -> tuple[Array, Array, Array | None, Array | None]:
@@ -147,10 +163,13 @@ class Layout:
             for segment, index in enumerate(() if number is None else self.packed[number], 1):
                 example = self.examples[index]
                 within = slice(start, start + example.tokens)
+                start += example.tokens
+                if index in self.hidden:
+                    continue
                 ids_BT[place, within] = example.ids
                 mask_BT[place, within] = example.mask * (example.weight if self.weighted else True)
                 segments_BT[place, within] = segment
-                if example.pair is not None:
+                if example.pair is not None and example.pair not in self._half:
                     # The second line of a pair gets the number behind the first's, and takes its entry away: the same
                     # pair may be there once more, in the next epoch.
                     side = sides.pop(example.pair, 0) + 1
@@ -158,5 +177,4 @@ class Layout:
                         side, given = given + 1, given + 2
                         sides[example.pair] = side
                     sides_BT[place, within] = side
-                start += example.tokens
         return ids_BT, mask_BT, segments_BT if self.segmented else None, sides_BT if pairs and given else None
