@@ -145,9 +145,10 @@ def test_what_came_from_what_is_on_record(mixed: tuple[Path, Path, str]) -> None
     home, file, run_id = mixed
     workspace = Workspace(home / "W")
     sql = (
-        "SELECT c.checkpoint_id, p.kind AS parent, d.name, f.uri, f.records "
-        "FROM checkpoint c JOIN run r USING (run_id) JOIN run p ON p.run_id = r.parent_run_id JOIN run_dataset rd ON rd.run_id = r.run_id "
-        "JOIN dataset d USING (dataset_id) JOIN dataset_shard USING (dataset_id) JOIN shard_source USING (shard_id) "
+        "SELECT c.checkpoint_id, p.kind AS parent, d.name, f.uri, f.records FROM checkpoint c "
+        "JOIN run r USING (run_id) JOIN run p ON p.run_id = r.parent_run_id "
+        "JOIN run_dataset rd ON rd.run_id = r.run_id JOIN dataset d USING (dataset_id) "
+        "JOIN dataset_shard USING (dataset_id) JOIN shard_source USING (shard_id) "
         f"JOIN raw_file f USING (raw_file_id) WHERE r.run_id = '{run_id}'"
     )
     (row,) = json.loads(

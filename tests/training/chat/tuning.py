@@ -15,7 +15,13 @@ SMALL = (
 
 
 def tune(
-    workspace: Path, base: object, files: Sequence[Path], *arguments: object, processes: int = 1, code: int = 0
+    workspace: Path,
+    base: object,
+    files: Sequence[Path],
+    *arguments: object,
+    processes: int = 1,
+    code: int = 0,
+    seconds: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """``training.finetune`` to its end."""
     listed = "[" + ", ".join(map(str, files)) + "]"
@@ -25,7 +31,7 @@ def tune(
         capture_output=True,
         text=True,
         env=environment(),
-        timeout=300,
+        timeout=seconds,
         cwd=ROOT,
         check=False,
     )
