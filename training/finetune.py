@@ -104,6 +104,7 @@ def _job(request: "FinetuneRequest", base: "Base", data: Any, **fields: Any) -> 
         weights=base.folder,
         parent=base.run_id,
         pair_weight=request.config.data.pair_weight,
+        validate_first=True,
         **fields,
     )
 

@@ -41,6 +41,8 @@ class Job:
     parent: str | None = None
     """The run that made them."""
     pair_weight: float = 0.0
+    validate_first: bool = False
+    """Also before the first step, as what it begins with has learned something already."""
     refused: int = 0
     """Inputs that are left out: the command then ends with exit code 1."""
 

@@ -119,7 +119,7 @@ def train_job(job: Job) -> int:
                 weights_only=start.checkpoint is None,
                 pair_weight=job.pair_weight,
             )
-            Session(workspace, config, job.data, trainer, start, recorder, stop).run()
+            Session(workspace, config, job.data, trainer, start, recorder, stop).run(job.validate_first)
             trainer.close()
     except Stopped:
         if recorder:
@@ -218,8 +218,11 @@ class Session:
         self.progress = Progress() if recorder else None
         self._losses: deque[float] = deque(maxlen=10)
 
-    def run(self) -> None:
+    def run(self, validate_first: bool = False) -> None:
         """All steps that are left.
+
+        Args:
+            validate_first: before the first step, too.
 
         Raises:
             Stopped: a signal came; a checkpoint of the last step is saved.
@@ -229,6 +232,8 @@ class Session:
         if self.progress:
             self.progress.start("train", steps, done, unit="step")
         try:
+            if validate_first and done == 0 and self.config.validation.every:
+                self._validate(0)
             if steps == 0:
                 self._save(0)
             for step in range(done + 1, steps + 1):
