@@ -93,7 +93,7 @@ def finetune(workspace: Workspace, checkpoint: str, launcher: list[str], where: 
     asked = f"User: {QUESTION}\nAssistant:"
     for words in (
         ["-m", "training.sample", checkpoint, asked, "--temperature", "0", "--tokens", "40"],
-        [*launcher, *command[1:], *files],
+        [*launcher, *command, *files],
     ):
         print(flush=True)
         if code := run_shown([sys.executable, *words, *where]):

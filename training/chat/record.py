@@ -112,7 +112,8 @@ def _write_shard(workspace: Workspace, file: ChatFile, chats: Sequence[Chat], ru
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = f"shards/{run_id}/kept/{UNDETERMINED}-00000.parquet"
+    name = f"kept/{UNDETERMINED}-00000"
+    path = f"shards/{run_id}/{name}.parquet"
     target = workspace.root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     schema, text_bytes = document_schema({}, "kept"), 0
@@ -123,7 +124,7 @@ def _write_shard(workspace: Workspace, file: ChatFile, chats: Sequence[Chat], ru
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     workspace.keep_shard(path)
     return Shard(
-        shard_id=new_ulid(),
+        shard_id=f"{run_id}/{name}",
         run_id=run_id,
         path=path,
         sha256=file_sha256(target),

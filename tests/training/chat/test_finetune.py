@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +119,16 @@ def test_pairs_are_drawn_together(model: Path, tmp_path: Path) -> None:
 
 def test_it_learns_what_it_has_not_seen(model: Path, tmp_path: Path) -> None:
     file, held = write_chats(tmp_path / "a.jsonl", 60, 1), write_chats(tmp_path / "held.jsonl", 20, 2)
-    options = ("--batch.epochs", "3", "--validation.every", "5", "--data.validation_files", f"[{held}]")
+    options = ("--batch.epochs", "6", "--validation.every", "20", "--data.validation_files", f"[{held}]")
     run_id = launch.run_of(tune(tmp_path / "W", model, [file], *options))
-    rows = launch.metrics(tmp_path / "W" / "runs" / run_id).values()
-    found = [row["validation/held"] for row in rows if "validation/held" in row]
-    assert found[-1] < found[0] / 2
+    found = launch.metrics(tmp_path / "W" / "runs" / run_id)
+    losses = [found[step]["validation/held"] for step in sorted(found) if "validation/held" in found[step]]
+    assert min(found) == 0
+    assert losses[-1] < losses[0] / 4
+    asked = (f"{run_id}-{max(found):08d}", "How many cedar lamps hang at the mill?", "--workspace", tmp_path / "W")
+    answer = run("training.sample", *asked, "--chat", "--temperature", "0")
+    assert answer.startswith("The keeper of the ")
+    assert answer.endswith(".\n")  # it stops, and what ends the turn is not shown
 
 
 def test_without_a_step_logits_stay_as_they_were(model: Path, tmp_path: Path) -> None:
@@ -172,6 +178,22 @@ def test_what_came_from_what_is_on_record(mixed: tuple[Path, Path, str]) -> None
         assert json.loads(text)["text"].endswith(line["messages"][-1]["content"])
         assert each["text"].startswith('{"messages"')
     assert len(workspace.rows("dataset")) == 1  # of all the runs on the same file
+
+
+def test_precisions(model: Path, tmp_path: Path) -> None:
+    """A model in one precision is trained in the other."""
+    file = write_chats(tmp_path / "a.jsonl", 9, 1)
+    half = tmp_path / "half"
+    shutil.copytree(model, half)
+    transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).save_pretrained(half)
+    losses = []
+    for base, precision in ((model, "float32"), (half, "float32"), (model, "bfloat16")):
+        options = ("--batch.steps", "2", "--validation.every", "0", "--precision", precision)
+        run_id = launch.run_of(tune(tmp_path / "W", base, [file], *options))
+        losses.append(launch.losses(tmp_path / "W" / "runs" / run_id))
+    assert losses[1] == pytest.approx(losses[0], abs=3e-2)
+    assert losses[2] == pytest.approx(losses[0], abs=3e-2)
+    assert losses[1] != losses[0]
 
 
 def test_a_checkpoint_is_fine_tuned_on(mixed: tuple[Path, Path, str], tmp_path: Path) -> None:
@@ -319,6 +341,8 @@ def test_what_is_taken_down_is_not_learned(model: Path, tmp_path: Path) -> None:
     assert first in out
     after = {row["document_id"]: row for row in step_documents(Workspace(tmp_path / "W"), first, 1, text=True)}
     assert (after[gone]["text"], len(after)) == ("", len(rows))
+    run("curation.catalog", "gc", "--workspace", tmp_path / "W")
+    assert check(Workspace(tmp_path / "W")) == []
     done = tune(tmp_path / "W", model, [file])
     assert "taken down" in done.stdout
     before, now = (launch.metrics(tmp_path / "W" / "runs" / each)[1] for each in (first, launch.run_of(done)))
