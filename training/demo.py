@@ -37,7 +37,7 @@ _HELD_OUT = (
 _PAGES = (
     "SELECT title, split_part(text, chr(10), 2) AS line FROM document WHERE shard_kind = 'kept' "
     "AND url LIKE 'http://demo.example/docs/%' AND starts_with(text, title || chr(10)) AND length(line) >= 20 "
-    "ORDER BY id"
+    "AND length(title) <= 60 ORDER BY id"
 )
 
 
