@@ -37,7 +37,7 @@ _HELD_OUT = (
 _PAGES = (
     "SELECT title, split_part(text, chr(10), 2) AS line FROM document WHERE shard_kind = 'kept' "
     "AND url LIKE 'http://demo.example/docs/%' AND starts_with(text, title || chr(10)) AND length(line) >= 20 "
-    "AND length(title) <= 60 ORDER BY id"
+    "AND regexp_matches(line, '^[A-Z][a-z ]') AND length(title) <= 60 ORDER BY id"
 )
 
 
@@ -92,7 +92,7 @@ def finetune(workspace: Workspace, checkpoint: str, launcher: list[str], where: 
     files = ["--data.files", f"[{learned}]", "--data.validation_files", f"[{held_out}]"]
     asked = f"User: {QUESTION}\nAssistant:"
     for words in (
-        ["-m", "training.sample", checkpoint, asked, "--temperature", "0", "--tokens", "40"],
+        ["-m", "training.sample", checkpoint, asked, "--temperature", "0.3", "--tokens", "40"],
         [*launcher, *command, *files],
     ):
         print(flush=True)
@@ -104,7 +104,7 @@ def finetune(workspace: Workspace, checkpoint: str, launcher: list[str], where: 
     ]
     for words in (
         ["-m", "curation.catalog", "sql", _HELD_OUT.format(run=run)],
-        ["-m", "training.sample", newest_checkpoint, QUESTION, "--chat", "--temperature", "0", "--tokens", "40"],
+        ["-m", "training.sample", newest_checkpoint, QUESTION, "--chat", "--temperature", "0.3", "--tokens", "40"],
     ):
         print(flush=True)
         if code := run_shown([sys.executable, *words, *where]):
