@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation.steps.common import document_id
+from training.chat.config import ChatConfig
 from training.chat.examples import ChatSet, Example
 from training.chat.packing import ChatOrder, Layout, fingerprint, pack
-from training.config import ChatConfig, PretrainConfig
+from training.config import PretrainConfig
 from training.data import Rows
 
 

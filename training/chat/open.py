@@ -11,11 +11,12 @@ from curation.errors import UserError
 from curation.steps.common import document_id
 from curation.tokens.tokenizer import read_folder
 from curation.workspace import Workspace, write_durably
+from training.chat.config import FinetuneConfig
 from training.chat.data import ChatData
 from training.chat.examples import ChatEncoder, ChatSet, read_chats
 from training.chat.options import resolve
 from training.chat.templates import BUILT_IN, find_template
-from training.config import FinetuneConfig, ModelConfig
+from training.config import ModelConfig
 from training.convert import TOKENIZER_FILES
 
 _MOST_NAMED = 5

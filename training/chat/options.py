@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from curation import options
 from curation.errors import UserError, unknown_name
+from training.chat.config import TURNS, FinetuneConfig
 from training.checks import check
-from training.config import TURNS, BatchConfig, DataConfig, FinetuneConfig, ModelConfig, PretrainConfig
+from training.config import BatchConfig, DataConfig, ModelConfig, PretrainConfig
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
