@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         request = parse(sys.argv[1:] if argv is None else argv)
         job = prepare(request, tell=first)
         if request.dry_run:
-            show(job)
+            show(job, request)
             return EXIT_SOME_FAILED if job.refused else EXIT_DONE
         return train_job(job)
     except BrokenPipeError:
@@ -208,10 +208,11 @@ def _write_report(data: "ChatData", path: Path) -> None:
     write_durably(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
-def show(job: "Job") -> None:
-    """What would be trained: sizes, stages, and the configuration as it would be put on record."""
+def show(job: "Job", request: "FinetuneRequest") -> None:
+    """What would be trained: sizes, stages, and the resolved configuration."""
     import yaml
 
+    from curation.options import to_dict
     from training.engine.topology import stages
     from training.plan import plan, table
 
@@ -221,7 +222,7 @@ def show(job: "Job") -> None:
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:<{width}}  {value:>16}" for name, value in rows))
     print()
-    print(yaml.safe_dump(job.described["config"], sort_keys=False, allow_unicode=True), end="")
+    print(yaml.safe_dump(to_dict(request.config), sort_keys=False, allow_unicode=True), end="")
     split = job.config.parallelism
     processes = split.data * split.tensor * split.pipeline
     launcher = f"torch.distributed.run --nproc_per_node={processes} -m " if processes > 1 else ""
