@@ -65,6 +65,8 @@ def find_base(workspace: Workspace, reference: str, asked: Mapping[str, Any]) ->
     if reference == smollm2.NAME and not given.is_dir():
         folder = _imported(workspace, smollm2.find_file(), multiple)
     elif (given / "config.json").is_file() and not (given / MANIFEST).is_file():
+        if not (given / "tokenizer.json").is_file():
+            raise UserError(f"base: {reference} has no tokenizer.json; put the model's into that folder")
         folder = _imported(workspace, given.absolute(), multiple)
     elif (given / MANIFEST).is_file() or workspace.exists:
         folder = find_checkpoint(workspace, reference)

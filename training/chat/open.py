@@ -67,6 +67,11 @@ def open_chats(
     for name, found in (("files", chats), ("validation_files", held_out)):
         if found.files and len(found.examples) == len(found.hidden):
             raise _nothing_left(name, found)
+    if config.data.pair_weight and all(each.pair is None for each in chats.examples):
+        raise UserError(
+            f"data.pair_weight: {config.data.pair_weight:g}, but no two lines that can be learned from share a pair; "
+            "give pairs in the files, or leave it out"
+        )
     data = ChatData(
         config=resolve(config, model, 0),
         asked=config.data,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation import options
 from curation.errors import UserError, unknown_name
-from training.chat.config import TURNS, FinetuneConfig
+from training.chat.config import TURNS, ChatConfig, FinetuneConfig
 from training.checks import check
 from training.config import BatchConfig, DataConfig, ModelConfig, PretrainConfig
 
@@ -103,10 +103,12 @@ def check_request(config: FinetuneConfig) -> None:
     if bool(data.files) == bool(data.datasets):
         both = "both are given; leave one out" if data.files else "neither is given; name what is to be learned"
         raise UserError(f"data.files, data.datasets: {both}: --data.files '[chats.jsonl]'")
+    if data.datasets:
+        for name, value in vars(ChatConfig()).items():
+            if name != "datasets" and getattr(data, name) != value:
+                raise UserError(f"data.{name}: is for chats, and has no meaning with data.datasets; leave it out")
     for field in ("files", "validation_files"):
         names = getattr(data, field)
-        if data.datasets and names:
-            raise UserError(f"data.{field}: is for chats, and data.datasets has its own validation; leave it out")
         for name in names:
             if names.count(name) > 1 or not name:
                 raise UserError(f"data.{field}: {name!r} is empty or there twice; name each file once")

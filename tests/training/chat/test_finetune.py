@@ -279,6 +279,7 @@ def test_wrong_lines_cost_themselves(model: Path, tmp_path: Path) -> None:
         (("--batch.micro_batch_size", "3"), "batch.global_batch_size"),
         (("--batch.nothing", "3"), "there is no such"),
         (("--data.pair_weight", "-1"), "data.pair_weight"),
+        (("--data.pair_weight", "1"), "no two lines"),
     ],
 )
 def test_what_cannot_work_is_refused(arguments: tuple[str, str], says_so: str, model: Path, tmp_path: Path) -> None:

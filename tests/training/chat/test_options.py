@@ -56,6 +56,7 @@ def test_every_field_is_documented_and_in_the_help() -> None:
         ((), r"data\.files, data\.datasets: neither"),
         ((*FILES, "--data.datasets", "[{dataset: a}]"), r"both are given"),
         (("--data.datasets", "[{dataset: a}]", "--data.validation_files", "[b.jsonl]"), r"data\.validation_files"),
+        (("--data.datasets", "[{dataset: a}]", "--data.turns", "last"), r"data\.turns: is for chats"),
         (("--data.files", "[a.jsonl, a.jsonl]"), "there twice"),
         ((*FILES, "--base", ""), "base: is empty"),
         ((*FILES, "--resume", ""), "--resume: is empty"),
