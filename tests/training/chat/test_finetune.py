@@ -180,6 +180,7 @@ def test_what_came_from_what_is_on_record(mixed: tuple[Path, Path, str]) -> None
     assert len(workspace.rows("dataset")) == 1  # of all the runs on the same file
 
 
+@pytest.mark.full
 def test_precisions(model: Path, tmp_path: Path) -> None:
     """A model in one precision is trained in the other."""
     file = write_chats(tmp_path / "a.jsonl", 9, 1)
