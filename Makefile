@@ -26,7 +26,7 @@ help: ## show this list
 
 setup: $(VENV)/.installed ## create .venv and install everything for curation and development
 
-demo: $(VENV)/.installed ## crawl a small web site made here, curate it and train on it, offline (WORKSPACE=folder)
+demo: $(VENV)/.installed ## crawl a small web site made here, curate it, train and fine-tune on it, offline (WORKSPACE=folder)
 	@$(BIN)/python -m curation.demo --workspace "$(WORKSPACE)"
 	@$(BIN)/python -m training.demo --workspace "$(WORKSPACE)"
 
