@@ -119,18 +119,16 @@ def _parse(raw: bytes) -> Mapping[str, Any]:
     return value
 
 
+_PLAIN = {"system": "system", "prompt": "user", "response": "assistant"}
+"""Field of a line without ``messages`` -> role of the message that it is."""
+
+
 def _messages(value: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     turns = value.get("messages")
     if turns is None:
-        if value.get("prompt") is None and value.get("response") is None:
-            raise _Wrong("no_chat", f"has neither messages nor prompt and response, but {_names(value)}; rename them")
-        turns = [
-            {"role": role, "content": value.get(name), "_": name} for name, role in _PLAIN.items() if name in value
-        ]
-        for name in ("prompt", "response"):
-            if name not in value:
-                raise _Wrong("no_chat", f"has no {name}; give prompt and response, or messages")
-    elif "prompt" in value or "response" in value:
+        yield from _plain_messages(value)
+        return
+    if "prompt" in value or "response" in value:
         raise _Wrong("no_chat", "has messages, and prompt or response as well; leave one of them out")
     if not isinstance(turns, list):
         raise _Wrong("wrong_type", f"messages: is {_kind(turns)}, not a list; write [{{'role': ..., 'content': ...}}]")
@@ -140,27 +138,35 @@ def _messages(value: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         where = f"messages[{number}]"
         if not isinstance(turn, dict):
             raise _Wrong("wrong_type", f"{where}: is {_kind(turn)}, not an object with role and content")
-        role, content = turn.get("role"), turn.get("content")
-        where = turn.get("_", where) if "messages" not in value else where
-        name = where if "messages" not in value else f"{where}.content"
+        role = turn.get("role")
         if not isinstance(role, str):
             raise _Wrong("wrong_type", f"{where}.role: is {_kind(role)}, not a text; valid: {', '.join(ROLES)}")
         if role not in ROLES:
             raise _Wrong("unknown_role", f"{where}.role: unknown role {_shown(role)}; valid: {', '.join(ROLES)}")
-        if not isinstance(content, str):
-            raise _Wrong("wrong_type", f"{name}: is {_kind(content)}, not a text; write it as one")
-        if not content.strip() and role != "system":
-            raise _Wrong("empty", f"{name}: is empty; write a text, or remove the line")
-        try:
-            content.encode()
-        except UnicodeEncodeError:
-            raise _Wrong(
-                "not_utf8", f"{name}: has half of a surrogate pair, which is no character; repair it"
-            ) from None
-        yield {"role": role, "content": content}
+        yield _message(role, turn.get("content"), f"{where}.content")
 
 
-_PLAIN = {"system": "system", "prompt": "user", "response": "assistant"}
+def _plain_messages(value: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    if value.get("prompt") is None and value.get("response") is None:
+        raise _Wrong("no_chat", f"has neither messages nor prompt and response, but {_names(value)}; rename them")
+    for name in ("prompt", "response"):
+        if name not in value:
+            raise _Wrong("no_chat", f"has no {name}; give prompt and response, or messages")
+    for name, role in _PLAIN.items():
+        if name in value:
+            yield _message(role, value[name], name)
+
+
+def _message(role: str, content: object, name: str) -> dict[str, str]:
+    if not isinstance(content, str):
+        raise _Wrong("wrong_type", f"{name}: is {_kind(content)}, not a text; write it as one")
+    if not content.strip() and role != "system":
+        raise _Wrong("empty", f"{name}: is empty; write a text, or remove the line")
+    try:
+        content.encode()
+    except UnicodeEncodeError:
+        raise _Wrong("not_utf8", f"{name}: has half of a surrogate pair, which is no character; repair it") from None
+    return {"role": role, "content": content}
 
 
 def _weight(value: Mapping[str, Any]) -> float:

@@ -15,7 +15,7 @@ from training.chat.config import FinetuneConfig
 from training.chat.data import ChatData
 from training.chat.examples import ChatEncoder, ChatSet, read_chats
 from training.chat.options import resolve
-from training.chat.templates import BUILT_IN, find_template
+from training.chat.templates import BUILT_IN, CHATML_TOKENS, find_template
 from training.config import ModelConfig
 from training.convert import TOKENIZER_FILES
 
@@ -37,6 +37,7 @@ def open_chats(
     """The data of a run, and the source of its template.
 
     Args:
+        workspace: what is taken down there is not learned from.
         model: of the base.
         rows: of its embedding.
         tokenizer: folder of its tokenizer.
@@ -53,7 +54,7 @@ def open_chats(
     if plain.vocab_size > rows:
         raise UserError(f"{tokenizer}: has {plain.vocab_size:,} tokens, and the base {rows:,} rows; it is of another")
     if source == BUILT_IN["chatml"]:
-        lacking = [each for each in ("<|im_start|>", "<|im_end|>") if plain.model.token_to_id(each) is None]
+        lacking = [each for each in CHATML_TOKENS if plain.model.token_to_id(each) is None]
         if lacking:
             raise UserError(
                 f"data.chat_template: chatml needs the token {lacking[0]}, which the base's tokenizer has not; use "

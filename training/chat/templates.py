@@ -34,7 +34,8 @@ BUILT_IN = {
     ),
 }
 """Templates by name. ``plain`` fits any tokenizer with a token that ends texts."""
-_CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
+CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
+"""Without which a tokenizer has no ``chatml``."""
 _ANSWER = "\ue0f0\ue0f1"
 """Stands for an answer where a template shows what it writes around one; of private use, in no text."""
 
