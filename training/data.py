@@ -97,8 +97,9 @@ class TrainingData:
     model_facts: Mapping[str, Any] = field(default_factory=dict)
     """What checkpoints are to say of the model beside its sizes."""
 
+    own_tokenizer: bool = False
+
     segmented = False
-    own_tokenizer = False
 
     @property
     def vocab_size(self) -> int:

@@ -144,7 +144,7 @@ def _of_chats(request: "FinetuneRequest", base: "Base", facts: dict[str, Any], t
     }
 
     def begin(folder: Path) -> list[tuple[str, float]]:
-        keep_tokenizer(base.tokenizer, template, folder / TOKENIZER)
+        keep_tokenizer(base.tokenizer, folder / TOKENIZER, template)
         _write_report(data, folder / REPORT)
         return [(each, 1.0) for each in dict.fromkeys(register(workspace, file) for file in data.chats.files)]
 
@@ -154,7 +154,9 @@ def _of_chats(request: "FinetuneRequest", base: "Base", facts: dict[str, Any], t
 
 def _of_datasets(request: "FinetuneRequest", base: "Base", facts: dict[str, Any], tell: bool) -> "Job":
     from curation.tokens.tokenizer import read_folder
+    from training.chat.open import keep_tokenizer
     from training.chat.options import resolve
+    from training.convert import TOKENIZER
     from training.data import open_data
     from training.job import open_training_workspace
 
@@ -169,12 +171,17 @@ def _of_datasets(request: "FinetuneRequest", base: "Base", facts: dict[str, Any]
     steps = config.batch.steps
     if steps is None:
         steps = -(-sum(data.order.sequences) * (config.batch.epochs or 1) // config.batch.global_batch_size)
-    data = replace(data, config=resolve(config, base.model, steps), model_facts=facts)
+    data = replace(data, config=resolve(config, base.model, steps), model_facts=facts, own_tokenizer=True)
     described = _described(request, base, steps, data.order.fingerprint)
     entries = config.data.datasets
     members = [(each.dataset_id, entry.weight) for each, entry in zip(data.datasets, entries, strict=True)]
     described["config"]["data"]["datasets"] = [{"dataset": each, "weight": weight} for each, weight in members]
-    return _job(request, base, data, described=described, prepare=lambda folder: members)
+
+    def begin(folder: Path) -> list[tuple[str, float]]:
+        keep_tokenizer(base.tokenizer, folder / TOKENIZER)
+        return members
+
+    return _job(request, base, data, described=described, prepare=begin)
 
 
 def _tell(data: "ChatData") -> None:

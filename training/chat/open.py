@@ -1,7 +1,6 @@
 """Chats of a configuration, opened: tokenizer, template, files, and the steps that they make."""
 
 import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -111,13 +110,15 @@ def _nothing_left(name: str, found: ChatSet) -> UserError:
     return UserError(f"data.{name}: none of {found.lines} lines can be learned from{said}")
 
 
-def keep_tokenizer(source: Path, template: str, folder: Path) -> None:
-    """Copy a tokenizer into a folder, with the template; what is there already is of the same run."""
+def keep_tokenizer(source: Path, folder: Path, template: str | None = None) -> None:
+    """Copy a tokenizer into a folder, with another template if one is given; what is there already is of the same
+    run."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
-        if (source / name).is_file() and name != TEMPLATE:
-            shutil.copyfile(source / name, folder / name)
-    write_durably(folder / TEMPLATE, template.encode())
+        if (source / name).is_file():
+            write_durably(folder / name, (source / name).read_bytes())
+    if template is not None:
+        write_durably(folder / TEMPLATE, template.encode())
 
 
 def template_sha256(source: str) -> str:

@@ -17,7 +17,7 @@ from tests.training.chat.conftest import chat, write_chats, write_model
 from tests.training.chat.families import PIECES, TEMPLATES
 from tests.training.chat.tokenizers_made import says
 from tests.training.chat.tuning import SMALL, answer_losses, tune
-from tests.training.small import run
+from tests.training.small import run, write_documents
 from training.batch import step_documents
 from training.chat.options import parse
 from training.finetune import prepare
@@ -328,6 +328,22 @@ def test_pretraining_goes_on(workspace: Path, tmp_path: Path) -> None:
     assert launch.metrics(workspace / "runs" / second)[1]["loss"] < before[1]["loss"]
     assert step_documents(Workspace(workspace), second, 2)
     assert check(Workspace(workspace)) == []
+
+
+def test_pretraining_goes_on_with_the_template_of_the_base(model: Path, tmp_path: Path) -> None:
+    """On texts that were encoded with the tokenizer of a Hugging Face folder."""
+    workspace = tmp_path / "W"
+    write_documents(tmp_path / "en.jsonl", "en", 40, seed=1)
+    options = ("--workspace", workspace, "--config", "smoke", "--dedup.near.enabled", "false")
+    out = run("curation.run", tmp_path / "en.jsonl", *options)
+    run_id = next(line.split()[1] for line in out.splitlines() if line.startswith("run "))
+    run("curation.dataset", "create", "texts", "--run", run_id, "--workspace", workspace)
+    run("curation.tokens", "encode", "texts", "--tokenizer", model, "--workspace", workspace)
+    asked = ("--base", model, "--data.datasets", "[{dataset: texts-tokens}]", "--batch.steps", "1", *SMALL)
+    out = run("training.finetune", *asked, "--workspace", workspace)
+    made = next(line.split()[1] for line in out.splitlines() if line.startswith("run "))
+    folder = workspace / "runs" / made / "checkpoints" / "step-00000001" / "tokenizer"
+    assert "<|im_start|>" in (folder / "chat_template.jinja").read_text()
 
 
 def test_what_is_taken_down_is_not_learned(model: Path, tmp_path: Path) -> None:
