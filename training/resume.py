@@ -47,6 +47,7 @@ def identity(described: Mapping[str, Any]) -> dict[str, Any]:
         described: as in the run's record, see ``training.runs``.
     """
     plain: dict[str, Any] = copy.deepcopy(dict(described))
+    plain.pop("places", None)  # where inputs are; what they are stands elsewhere
     config = plain["config"]
     for name in _FREE:
         config.pop(name, None)

@@ -3,16 +3,20 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curation.errors import UserError, unknown_name
 from curation.workspace import Workspace
-from training.config import PretrainConfig
+from training.config import ModelConfig, PretrainConfig
 from training.data import TrainingData, open_data
 from training.options import from_dict
 from training.sizes import vocabulary_rows
 
-KINDS = ("pretrain", "finetune")
+if TYPE_CHECKING:
+    from training.chat.data import ChatData
+
+FINETUNE = "finetune"
+KINDS = ("pretrain", FINETUNE)
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,9 @@ class TrainingRun:
     run_id: str
     kind: str
     config: PretrainConfig
-    """With datasets named by their ids."""
+    """With datasets named by their ids; of fine-tuning as it was resolved."""
     described: dict[str, Any]
-    """As ``describe_run`` made it."""
+    """As ``describe_run`` made it, or ``training.finetune``."""
 
 
 def describe_run(config: PretrainConfig, data: TrainingData) -> dict[str, Any]:
@@ -65,16 +69,52 @@ def load_run(workspace: Workspace, run_id: str) -> TrainingRun:
     if run_id not in runs:
         raise unknown_name("training run", run_id, sorted(runs)[-5:] or ["none yet"])
     described = json.loads(runs[run_id]["config"])
-    return TrainingRun(run_id, runs[run_id]["run_kind"], from_dict(described["config"]), described)
+    kind = runs[run_id]["run_kind"]
+    if kind == FINETUNE:
+        from training.chat import options
+
+        config = options.resolve(
+            options.from_dict(described["config"]), ModelConfig(**described["model"]), described["steps"]
+        )
+    else:
+        config = from_dict(described["config"])
+    return TrainingRun(run_id, kind, config, described)
 
 
-def open_run_data(workspace: Workspace, run: TrainingRun) -> TrainingData:
+def open_run_data(workspace: Workspace, run: TrainingRun) -> "TrainingData | ChatData":
     """The data of a run, as it was.
 
     Raises:
         UserError: it is not what the run was trained on any more, or is gone.
     """
-    data = open_data(workspace, run.config)
-    if data.order.fingerprint != run.described["order"]:
+    data: TrainingData | ChatData
+    if "places" in run.described:
+        data = _open_chats(workspace, run)
+        order = data.fingerprint
+    else:
+        data = open_data(workspace, run.config)
+        order = data.order.fingerprint
+    if order != run.described["order"]:
         raise UserError(f"run {run.run_id}: its datasets are not those that it was trained on any more; restore them")
     return data
+
+
+def _open_chats(workspace: Workspace, run: TrainingRun) -> "ChatData":
+    from dataclasses import replace
+
+    from training.chat.open import open_chats
+    from training.chat.options import from_dict as finetune_config
+    from training.convert import TOKENIZER
+
+    described = run.described
+    config = finetune_config(described["config"])
+    config = replace(config, data=replace(config.data, chat_template=None))  # the run's tokenizer has it
+    files = [Path(described["places"][digest]) for digest in config.data.files]
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"run {run.run_id}: {file}, which it was trained on, is not there any more; restore it")
+    tokenizer = workspace.run_folder(run.run_id) / TOKENIZER
+    if not tokenizer.is_dir():
+        raise UserError(f"run {run.run_id}: {tokenizer} is missing; restore it")
+    model = ModelConfig(**described["model"])
+    return open_chats(workspace, config, model, described["vocab_size"], tokenizer, {}, files, [])[0]

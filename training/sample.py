@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from curation.storage import open_workspace
@@ -17,13 +18,23 @@ examples:
   python -m training.sample RUN-00000200 "The old bridge" --number 5 --temperature 0.7 --seed 1 --workspace W
   python -m training.sample news-model "The old bridge" --temperature 0
       a Hugging Face folder; the likeliest token each time
+  python -m training.sample RUN-00000030 "Who mends the bridge?" --chat --workspace W
+      what a fine-tuned checkpoint answers: the prompt is put into its chat template
 
 Text is shown with control characters escaped.
 """
+_ANSWER = "\ue0f2"
+"""Of private use: stands for an answer."""
 
 
 def sample(
-    model_folder: Path, prompt: str, tokens: int = 60, number: int = 1, temperature: float = 0.8, seed: int = 0
+    model_folder: Path,
+    prompt: str,
+    tokens: int = 60,
+    number: int = 1,
+    temperature: float = 0.8,
+    seed: int = 0,
+    chat: bool = False,
 ) -> list[str]:
     """Continuations of a prompt.
 
@@ -32,9 +43,10 @@ def sample(
         tokens: at most so many each; a document may end earlier.
         temperature: logits are divided by it; 0 takes the likeliest token each time.
         seed: of what is drawn.
+        chat: answers to it instead, as the tokenizer's chat template asks for one.
 
     Raises:
-        UserError: the prompt is empty, or with ``tokens`` longer than the model's context.
+        UserError: the prompt is empty, or with ``tokens`` longer than the model's context; there is no template.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -44,7 +56,8 @@ def sample(
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     model = AutoModelForCausalLM.from_pretrained(model_folder).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    ids_1S = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"].to(model.device)
+    asked, ending = _asked(tokenizer, prompt) if chat else (prompt, "")
+    ids_1S = tokenizer(asked, return_tensors="pt", add_special_tokens=False)["input_ids"].to(model.device)
     length, context = ids_1S.shape[1], model.config.max_position_embeddings
     if length == 0:
         raise UserError("PROMPT: has no token; give a word at least")
@@ -61,9 +74,27 @@ def sample(
             max_new_tokens=tokens,
             num_return_sequences=number,
             pad_token_id=tokenizer.eos_token_id,
+            tokenizer=tokenizer,
+            stop_strings=[ending] if ending else None,
             **drawn,
         )
-    return [str(tokenizer.decode(row[length:], skip_special_tokens=True)) for row in found_NS]
+    found = [str(tokenizer.decode(row[length:], skip_special_tokens=not ending)) for row in found_NS]
+    return [each.partition(ending)[0].strip() if ending else each for each in found]
+
+
+def _asked(tokenizer: Any, prompt: str) -> tuple[str, str]:
+    """A chat up to where the assistant begins, and what ends its turn."""
+    from training.chat.templates import ChatTemplate, TemplateRefusal
+
+    if not isinstance(tokenizer.chat_template, str):
+        raise UserError("--chat: the tokenizer has no chat template; leave it out, or fine-tune the checkpoint first")
+    template = ChatTemplate(tokenizer.chat_template, dict(tokenizer.special_tokens_map))
+    question = [{"role": "user", "content": prompt}]
+    try:
+        text, ((_, end),) = template.answers([*question, {"role": "assistant", "content": _ANSWER}])
+        return template.render(question, prompt=True), text[:end].partition(_ANSWER)[2].strip()
+    except TemplateRefusal as refusal:
+        raise UserError(f"--chat: {refusal.what}") from refusal
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -81,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--number", type=int, default=1, metavar="N", help="continuations (default: 1)")
     parser.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0: the likeliest (default: 0.8)")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
+    parser.add_argument("--chat", action="store_true", help="ask with the chat template, and show the answer alone")
     parser.add_argument("--tokenizer", metavar="FOLDER", help="of a checkpoint that does not know its own")
     return parser
 
@@ -94,10 +126,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise UserError(f"--{name} {getattr(options, name)}: must be at least 1")
         with tempfile.TemporaryDirectory() as scratch:
             folder = _model_folder(options, Path(scratch))
-            wanted = (options.tokens, options.number, options.temperature, options.seed)
+            wanted = (options.tokens, options.number, options.temperature, options.seed, options.chat)
             found = sample(folder, options.prompt, *wanted)
         for each in found:
-            print("\n".join(str(escaped(line)) for line in f"{options.prompt}{each}".split("\n")))
+            shown = each if options.chat else f"{options.prompt}{each}"
+            print("\n".join(str(escaped(line)) for line in shown.split("\n")))
             if options.number > 1:
                 print("---")
         sys.stdout.flush()

@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
+from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
 from curation.progress import Progress
 from curation.records import RunDataset
-from curation.storage import open_workspace
 from curation.workspace import Workspace
 from training.checks import check
-from training.data import TrainingData, open_data
+from training.config import PretrainConfig
+from training.convert import TOKENIZER
+from training.data import Rows, RunData, open_data
 from training.endings import Diverged, Stopped
 from training.folders import checkpoint_folder, checkpoint_id, find_checkpoint
+from training.job import Job, open_training_workspace, world_size
 from training.manifest import check_fits, read_manifest
 from training.metrics import ALL, Guard, MetricsLog
 from training.options import Request
@@ -48,48 +50,77 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def train(kind: str, request: Request) -> int:
-    """Train as asked for, from the beginning or from where an earlier attempt left off. Returns the exit code.
+    """Pretrain as asked for, from the beginning or from where an earlier attempt left off. Returns the exit code.
 
     Raises:
         UserError: wrong configuration, data or checkpoint; all but damaged files is found before processes are joined.
+        Stopped, Diverged, OSError: as ``train_job``.
+    """
+    workspace = open_training_workspace(request.workspace)
+    data = open_data(workspace, request.config)
+    described = describe_run(request.config, data)
+    check(request.config, world_size=world_size(), vocab_size=data.vocab_size)
+
+    def prepare(folder: Path) -> list[tuple[str, float]]:
+        entries = request.config.data.datasets
+        return [(each.dataset_id, entry.weight) for each, entry in zip(data.datasets, entries, strict=True)]
+
+    job = Job(
+        workspace=workspace,
+        kind=kind,
+        config=request.config,
+        data=data,
+        described=described,
+        rows=described["vocab_size"],
+        prepare=prepare,
+        resume=request.resume,
+        run_id=request.run_id,
+        parent=request.parent,
+        weights=find_checkpoint(workspace, request.initialise_from) if request.initialise_from else None,
+    )
+    return train_job(job)
+
+
+def train_job(job: Job) -> int:
+    """Train, from the beginning or from where an earlier attempt left off. Returns the exit code: where inputs were
+    left out, 1 on rank 0 alone, as torchrun ends all others as soon as one process fails.
+
+    Raises:
+        UserError: the checkpoint does not fit; before processes are joined.
         Stopped, Diverged: the attempt is on record as interrupted, or as failed.
         OSError: disk full, say; the attempt is on record as failed.
     """
-    workspace = open_workspace(request.workspace)
-    if not workspace.local:
-        raise UserError(f"--workspace {workspace.name}: training needs a folder that all its processes see")
-    data = open_data(workspace, request.config)
-    described = describe_run(request.config, data)
-    check(request.config, world_size=int(os.environ.get("WORLD_SIZE", "1")), vocab_size=data.vocab_size)
-    weights = find_checkpoint(workspace, request.initialise_from) if request.initialise_from else None
-    if request.run_id is None:
-        start = choose(workspace, kind, request.resume, described)
+    workspace, config = job.workspace, job.config
+    if job.run_id is None:
+        start = choose(workspace, job.kind, job.resume, job.described)
     else:
-        start = choose_named(workspace, kind, request.run_id, request.parent, described)
+        start = choose_named(workspace, job.kind, job.run_id, job.parent, job.described)
     if start.done:
         log.info("run %s is done already; --resume never starts another one like it", start.run_id)
         return EXIT_DONE
-    log.info("%s", summary(plan(request.config, data.vocab_size)))
-    load = start.checkpoint or weights
+    log.info("%s", summary(plan(config, job.rows)))
+    load = start.checkpoint or job.weights
     if load is not None:
-        check_fits(load, read_manifest(load), request.config, described["vocab_size"], start.checkpoint is None)
+        check_fits(load, read_manifest(load), config, job.rows, start.checkpoint is None)
     from training.engine.door import build_trainer
     from training.engine.processes import start_processes, stop_processes
 
     _end_with_launcher()
     world = start_processes()
     start = _told(start)
-    recorder = _begin(workspace, kind, request, data, described, start) if world.rank == 0 else None
+    load = start.checkpoint or job.weights
+    recorder = _begin(job, start) if world.rank == 0 else None
     try:
         with _watch_signals() as stop:
             trainer = build_trainer(
-                request.config,
-                described["vocab_size"],
-                eos_id=data.eos_id,
+                config,
+                job.rows,
+                eos_id=job.data.eos_id,
                 load=load,
                 weights_only=start.checkpoint is None,
+                pair_weight=job.pair_weight,
             )
-            Session(workspace, request, data, trainer, start, recorder, stop).run()
+            Session(workspace, config, job.data, trainer, start, recorder, stop).run(job.validate_first)
             trainer.close()
     except Stopped:
         if recorder:
@@ -103,13 +134,15 @@ def train(kind: str, request: Request) -> int:
             recorder.end("failed", EXIT_USAGE, f"{type(error).__name__}: {error}"[:500])
         raise
     stop_processes()
-    if recorder:
-        recorder.end("done", EXIT_DONE, None)
-        name = checkpoint_id(start.run_id, request.config.batch.steps)
-        print(f"run {start.run_id}")
-        print(f"checkpoint {name}: {checkpoint_folder(workspace, start.run_id, request.config.batch.steps)}")
-        print(f"next: python -m training.export {name} FOLDER --workspace {request.workspace}")
-    return EXIT_DONE
+    if recorder is None:
+        return EXIT_DONE
+    code = EXIT_SOME_FAILED if job.refused else EXIT_DONE
+    recorder.end("done", code, f"{job.refused} inputs were left out" if job.refused else None)
+    name = checkpoint_id(start.run_id, config.batch.steps)
+    print(f"run {start.run_id}")
+    print(f"checkpoint {name}: {checkpoint_folder(workspace, start.run_id, config.batch.steps)}")
+    print(f"next: python -m training.export {name} FOLDER --workspace {workspace.name}")
+    return code
 
 
 def _end_with_launcher() -> None:
@@ -133,19 +166,17 @@ def _told(start: Start) -> Start:
     return chosen[0]
 
 
-def _begin(
-    workspace: Workspace, kind: str, request: Request, data: TrainingData, described: dict[str, Any], start: Start
-) -> Recorder:
-    run, datasets = None, []
+def _begin(job: Job, start: Start) -> Recorder:
+    run, members = None, []
+    datasets = job.prepare(job.workspace.run_folder(start.run_id))
     if start.new:
-        run = new_run(start.run_id, kind, described, identity_hash(described), request.config.seed, start.parent)
-        for dataset, entry in zip(data.datasets, request.config.data.datasets, strict=True):
-            datasets.append(
-                RunDataset(run_id=start.run_id, dataset_id=dataset.dataset_id, stage=kind, weight=entry.weight)
-            )
-    recorder = Recorder(workspace, start.run_id, start.attempt)
-    recorder.begin(run, datasets)
-    log.info("run %s, attempt %d, workspace %s", start.run_id, start.attempt, workspace.name)
+        parent = start.parent or job.parent
+        run = new_run(start.run_id, job.kind, job.described, identity_hash(job.described), job.config.seed, parent)
+        for dataset_id, weight in datasets:
+            members.append(RunDataset(run_id=start.run_id, dataset_id=dataset_id, stage=job.kind, weight=weight))
+    recorder = Recorder(job.workspace, start.run_id, start.attempt)
+    recorder.begin(run, members)
+    log.info("run %s, attempt %d, workspace %s", start.run_id, start.attempt, job.workspace.name)
     if start.checkpoint:
         log.info("going on from %s", start.checkpoint)
     return recorder
@@ -173,14 +204,14 @@ class Session:
     def __init__(
         self,
         workspace: Workspace,
-        request: Request,
-        data: TrainingData,
+        config: PretrainConfig,
+        data: RunData,
         trainer: "Trainer",
         start: Start,
         recorder: Recorder | None,
         stop: list[int],
     ) -> None:
-        self.workspace, self.config, self.data, self.trainer = workspace, request.config, data, trainer
+        self.workspace, self.config, self.data, self.trainer = workspace, config, data, trainer
         self.start, self.recorder, self.stop = start, recorder, stop
         self.tokens_per_step = self.config.batch.global_batch_size * self.config.batch.sequence_length
         self.guard = Guard(self.config.guard)
@@ -190,8 +221,11 @@ class Session:
         self.progress = Progress() if recorder else None
         self._losses: deque[float] = deque(maxlen=10)
 
-    def run(self) -> None:
+    def run(self, validate_first: bool = False) -> None:
         """All steps that are left.
+
+        Args:
+            validate_first: before the first step, too.
 
         Raises:
             Stopped: a signal came; a checkpoint of the last step is saved.
@@ -201,6 +235,8 @@ class Session:
         if self.progress:
             self.progress.start("train", steps, done, unit="step")
         try:
+            if validate_first and done == 0 and self.config.validation.every:
+                self._validate(0)
             if steps == 0:
                 self._save(0)
             for step in range(done + 1, steps + 1):
@@ -229,30 +265,36 @@ class Session:
         return step == self.config.batch.steps or bool(every and step % every == 0)
 
     def _batches(self, step: int) -> Iterator[Any]:
+        from training.engine.batches import micro_batch
+
+        if not (self.trainer.is_first_stage or self.trainer.is_last_stage or self.data.segmented):
+            while True:
+                yield micro_batch(None, None, self.trainer)
+        for rows in self.data.rows(step, self.trainer.replica):
+            yield self._micro_batch(rows)
+
+    def _micro_batch(self, rows: Rows) -> dict[str, Any]:
         import torch
 
         from training.engine.batches import micro_batch
 
-        needs_data = self.trainer.is_first_stage or self.trainer.is_last_stage
-        if not needs_data:
-            while True:
-                yield micro_batch(None, None, self.trainer)
-        for ids_BT in self.data.micro_batches(step, self.trainer.replica):
-            yield micro_batch(torch.from_numpy(ids_BT), None, self.trainer)
+        ids, mask, segments, sides = (None if each is None else torch.from_numpy(each) for each in rows)
+        return micro_batch(ids, mask, self.trainer, segments, sides)
 
     # ---- what is told ----
 
     def _write(self, result: "StepResult") -> None:
         if self.metrics is None:
             return
-        rate = result.tokens / result.seconds
+        rate = self.tokens_per_step / result.seconds
         self.metrics.write(
             result.step,
             {
                 "loss": result.loss,
                 "learning_rate": result.learning_rate,
                 "grad_norm": result.grad_norm,
-                "tokens_seen": result.step * self.tokens_per_step,
+                "tokens_seen": self.data.tokens_seen(result.step),
+                "pair_difference": result.difference,
                 "tokens_per_s": rate,
                 "mfu": self._mfu(rate),
             },
@@ -279,8 +321,8 @@ class Session:
         why = self.guard.objection(result.loss, result.grad_norm)
         if why is None:
             return
-        parts = self.data.order.documents(result.step)
-        named = [f"{each.document.document_id} ({each.tokens} tokens)" for each in parts[:_MOST_NAMED]]
+        parts = self.data.step_documents(result.step)
+        named = [f"{name} ({tokens} tokens)" for name, tokens in parts[:_MOST_NAMED]]
         more = f", and {len(parts) - _MOST_NAMED} more" if len(parts) > _MOST_NAMED else ""
         raise Diverged(
             f"step {result.step}: {why}. The step read the documents {', '.join(named)}{more}; all of them: python -m "
@@ -300,18 +342,11 @@ class Session:
     # ---- validation and checkpoints ----
 
     def _validate(self, step: int) -> None:
-        import torch
-
-        from training.engine.batches import micro_batch
-
         values: dict[str, float] = {}
         everything = np.zeros(2)  # sum of losses, tokens
         began = time.perf_counter()
         for held in self.data.held_out:
-            batches = (
-                micro_batch(torch.from_numpy(ids_BT), torch.from_numpy(mask_BT), self.trainer)
-                for ids_BT, mask_BT in self.data.held_out_batches(held, self.trainer.replica)
-            )
+            batches = (self._micro_batch(rows) for rows in self.data.held_out_rows(held, self.trainer.replica))
             total, tokens = self.trainer.evaluate(batches)
             if tokens:
                 values[f"validation/{held.name}"] = total / tokens
@@ -329,11 +364,12 @@ class Session:
         folder: Path = checkpoint_folder(self.workspace, self.start.run_id, step)
         facts = {
             "run_id": self.start.run_id,
-            "tokens_seen": step * self.tokens_per_step,
+            "tokens_seen": self.data.tokens_seen(step),
             "data_position": step * self.config.batch.global_batch_size,
-            "tokenizer": self.data.datasets[0].dataset_id,
+            **self.data.facts,
         }
-        save_atomically(self.trainer, folder, facts)
+        own = self.workspace.run_folder(self.start.run_id) / TOKENIZER if self.data.own_tokenizer else None
+        save_atomically(self.trainer, folder, facts, own)
         self.saved = step
         if self.recorder:
             self.recorder.keep_checkpoint(step, self.config.checkpoints)

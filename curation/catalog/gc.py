@@ -94,7 +94,10 @@ def _describe_anew(workspace: Workspace, run_id: str) -> None:
     from curation.filters import score_columns
 
     with open_catalog(workspace) as connection:
-        config = from_dict(run_config(connection, run_id)["curation"])
+        asked = run_config(connection, run_id).get("curation")
+        if asked is None:  # of chats to fine-tune on, which have no description
+            return
+        config = from_dict(asked)
         shards = rows(connection, "SELECT * FROM shard WHERE run_id = ? ORDER BY path", [run_id])
     facts = [
         ShardFacts(

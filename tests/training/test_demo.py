@@ -39,3 +39,8 @@ def test_the_whole_demo_within_three_minutes(tmp_path: Path) -> None:
     assert losses[0] > 7
     assert losses[-1] < 5.7
     assert "\nThis module" in shown
+    assert "refused" not in shown
+    table = shown.partition("step  held_out_loss\n")[2].partition("\n\n")[0]
+    held_out = [float(row.split()[1]) for row in table.splitlines()]
+    assert held_out[-1] < 0.8 * held_out[0]
+    assert "says: " in shown.rpartition("--chat")[2]

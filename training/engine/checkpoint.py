@@ -65,10 +65,13 @@ def _write_part(trainer: "Trainer", folder: Path) -> None:
             (folder / "model_config.json").write_text(json.dumps(asdict(trainer.model_config)), encoding="utf-8")
 
 
-def save_atomically(trainer: "Trainer", folder: Path, facts: Mapping[str, Any]) -> None:
+def save_atomically(trainer: "Trainer", folder: Path, facts: Mapping[str, Any], tokenizer: Path | None = None) -> None:
     """Make a checkpoint appear whole or not at all, whenever a process or machine dies; all ranks call this together.
 
     It is written into a hidden folder beside, and renamed. What killed saves have left beside is removed.
+
+    Args:
+        tokenizer: a folder that is copied into it.
 
     Raises:
         UserError: there is something at ``folder`` already, or it cannot be written: disk full, no permission.
@@ -83,6 +86,8 @@ def save_atomically(trainer: "Trainer", folder: Path, facts: Mapping[str, Any]) 
         for left in folder.parent.glob(f".*{_ASIDE}"):
             shutil.rmtree(left)
         aside.mkdir()
+        if tokenizer is not None:
+            shutil.copytree(tokenizer, aside / "tokenizer")
 
     def finish() -> None:
         aside.rename(folder)

@@ -56,6 +56,7 @@ def build_trainer(
     eos_id: int | None = None,
     load: Path | None = None,
     weights_only: bool = False,
+    pair_weight: float = 0.0,
 ) -> "Trainer":
     """A trainer in this process, which is one of ``data * tensor * pipeline``; all of them call this together.
 
@@ -65,6 +66,7 @@ def build_trainer(
         eos_id: token that ends a document, written into checkpoints.
         load: a checkpoint folder, of any topology, to go on from; without it weights are drawn from the seed.
         weights_only: take from ``load`` the weights alone, with a fresh optimizer at step 0.
+        pair_weight: what the mean squared difference of pairs is multiplied with before it is added to the loss.
 
     Raises:
         UserError: a configuration that cannot be trained with this many processes, a checkpoint that is not whole or
@@ -73,4 +75,4 @@ def build_trainer(
     open_engine()
     from training.engine.trainer import Trainer
 
-    return Trainer(config, vocab_size, eos_id=eos_id, load=load, weights_only=weights_only)
+    return Trainer(config, vocab_size, eos_id=eos_id, load=load, weights_only=weights_only, pair_weight=pair_weight)

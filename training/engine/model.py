@@ -32,6 +32,23 @@ def _turns(length: int, width: int, theta: float, device: torch.device) -> Tenso
     return rotations(length, width, theta, device)[:, None, None]
 
 
+class Sight:
+    """What attention sees in the micro-batch that is computed: shared by the blocks of a rank, as nanotron's pipeline
+    passes on nothing but what it may have to send."""
+
+    mask_B1SS: Tensor | None = None
+    """True where a query sees a key; None: all before it, and itself."""
+
+
+def sight_of(segments_BS: Tensor) -> Tensor:
+    """Segments [B, S] -> bool [B, 1, S, S]: each token sees those before it, and itself, in its own segment.
+
+    Positions go on from one segment to the next: the rotary embedding depends on their differences alone.
+    """
+    same_BSS = segments_BS[:, :, None] == segments_BS[:, None, :]
+    return same_BSS.tril()[:, None]
+
+
 class Attention(nn.Module):
     """Causal self-attention of whole sequences.
 
@@ -53,7 +70,7 @@ class Attention(nn.Module):
         self.key_heads = config.num_key_value_heads // tensor_group.size()
         self.width, self.theta = width, theta
 
-    def forward(self, hidden_SBE: Tensor) -> Tensor:
+    def forward(self, hidden_SBE: Tensor, mask_B1SS: Tensor | None = None) -> Tensor:
         """hidden [S, B, E] -> [S, B, E]; with ``reduce_scatter`` S is this rank's part of the sequence."""
         qkv_SBAD = self.qkv_proj(hidden_SBE).unflatten(-1, (-1, self.width))
         qk_SBAD, v_SBKD = qkv_SBAD.split((self.heads + self.key_heads, self.key_heads), 2)
@@ -61,7 +78,12 @@ class Attention(nn.Module):
         q_SBHD, k_SBKD = qk_SBAD.split((self.heads, self.key_heads), 2)
         q_BHSD, k_BKSD, v_BKSD = (x.permute(1, 2, 0, 3) for x in (q_SBHD, k_SBKD, v_SBKD))
         out_BHSD = functional.scaled_dot_product_attention(
-            q_BHSD, k_BKSD, v_BKSD, is_causal=True, enable_gqa=self.heads != self.key_heads
+            q_BHSD,
+            k_BKSD,
+            v_BKSD,
+            attn_mask=mask_B1SS,
+            is_causal=mask_B1SS is None,
+            enable_gqa=self.heads != self.key_heads,
         )
         result: Tensor = self.o_proj(out_BHSD.permute(2, 0, 1, 3).flatten(2))
         return result
@@ -71,9 +93,16 @@ class Block(nn.Module):
     """A decoder block: attention and gated MLP, each behind a norm and beside the residual stream."""
 
     def __init__(
-        self, config: LlamaConfig, parallel: ParallelismArgs, tensor_group: Any, theta: float, recompute: bool
+        self,
+        config: LlamaConfig,
+        parallel: ParallelismArgs,
+        tensor_group: Any,
+        theta: float,
+        recompute: bool,
+        sight: Sight,
     ) -> None:
         super().__init__()
+        self.sight = sight
         self.input_layernorm = TritonRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.attn = Attention(config, parallel, tensor_group, theta)
         self.post_attention_layernorm = TritonRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
@@ -82,14 +111,17 @@ class Block(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> dict[str, Tensor]:
         """hidden [S, B, E] -> {"hidden_states": [S, B, E]}, as nanotron's pipeline passes it on."""
+        mask_B1SS = self.sight.mask_B1SS  # now: when it is computed again, another micro-batch may be at work
         if self.recompute and torch.is_grad_enabled():  # no dropout anywhere, so no random state to keep
             return {
-                "hidden_states": checkpoint(self._forward, hidden_states, use_reentrant=False, preserve_rng_state=False)
+                "hidden_states": checkpoint(
+                    self._forward, hidden_states, mask_B1SS, use_reentrant=False, preserve_rng_state=False
+                )
             }
-        return {"hidden_states": self._forward(hidden_states)}
+        return {"hidden_states": self._forward(hidden_states, mask_B1SS)}
 
-    def _forward(self, hidden_SBE: Tensor) -> Tensor:
-        hidden_SBE = hidden_SBE + self.attn(self.input_layernorm(hidden_SBE))
+    def _forward(self, hidden_SBE: Tensor, mask_B1SS: Tensor | None) -> Tensor:
+        hidden_SBE = hidden_SBE + self.attn(self.input_layernorm(hidden_SBE), mask_B1SS)
         mlp_SBE: Tensor = self.mlp(self.post_attention_layernorm(hidden_SBE))["hidden_states"]
         return hidden_SBE + mlp_SBE
 
@@ -103,25 +135,47 @@ class TokenEmbedding(Embedding):
 
 
 class TokenLoss(nn.Module):
-    """The sum of the losses of all tokens that the mask names, times ``scale``.
+    """The sum of the losses of all tokens that the mask names, each times its weight there, times ``scale``.
 
     nanotron's own is the mean over a micro-batch, and a step's is the mean of those: tokens of a sparsely masked
     micro-batch count more, and one without any gives NaN. Here the trainer sets ``scale`` for each step such that
     the step's loss is the mean over all tokens of its global batch, however that is divided.
+
+    Where ``sides_BS`` names pairs of answers, ``pair_scale`` times the sum of their squared differences is added: of
+    the mean log-likelihoods of a token in each. Sides 2k + 1 and 2k + 2 are the pair k; 0 is in none.
     """
 
     def __init__(self, tensor_group: Any) -> None:
         super().__init__()
         self.tensor_group = tensor_group
-        self.scale = 1.0
+        self.scale, self.pair_scale = 1.0, 0.0
+        self.sides_BS: Tensor | None = None
+        self.differences = 0.0
+        """Sum of the squared differences since the trainer has set it to 0."""
 
     def forward(self, sharded_logits: Tensor, label_ids: Tensor, label_mask: Tensor) -> dict[str, Tensor]:
-        """logits [S, B, V], labels and their mask [B, S] -> {"loss": scalar}, in float32."""
+        """logits [S, B, V], labels and their mask or weights [B, S] -> {"loss": scalar}, in float32."""
         labels_SB = label_ids.transpose(0, 1).contiguous()
         # In one process too: it makes the gradient in place, more than twice as fast as PyTorch's on a CPU.
         loss_SB = sharded_cross_entropy(sharded_logits, labels_SB, group=self.tensor_group, dtype=torch.float)
-        masked_SB = torch.where(label_mask.transpose(0, 1), loss_SB, loss_SB.new_zeros(()))
-        return {"loss": masked_SB.sum() * self.scale}
+        weight_SB = label_mask.transpose(0, 1)
+        weighted_SB = loss_SB if weight_SB.dtype == torch.bool else loss_SB * weight_SB
+        total = torch.where(weight_SB > 0, weighted_SB, loss_SB.new_zeros(())).sum() * self.scale
+        if self.pair_scale and self.sides_BS is not None:
+            squares = self._differences(loss_SB, weight_SB > 0, self.sides_BS.transpose(0, 1))
+            self.differences += float(squares.detach())
+            total = total + squares * self.pair_scale
+        return {"loss": total}
+
+    @staticmethod
+    def _differences(loss_SB: Tensor, learned_SB: Tensor, sides_SB: Tensor) -> Tensor:
+        sides_N, loss_N = sides_SB[learned_SB], loss_SB[learned_SB]
+        count = int(sides_SB.max()) + 1
+        sums = loss_N.new_zeros(count).index_add(0, sides_N, loss_N)
+        tokens = loss_N.new_zeros(count).index_add(0, sides_N, torch.ones_like(loss_N))
+        means_P2 = (sums / tokens.clamp(min=1))[1:].unflatten(0, (-1, 2))
+        squares: Tensor = (means_P2[:, 0] - means_P2[:, 1]).square().sum()
+        return squares
 
 
 class Llama(LlamaForTraining):
@@ -149,21 +203,35 @@ class Llama(LlamaForTraining):
         model.p2p.device = device
         model.token_position_embeddings.module_builder = TokenEmbedding
         model.token_position_embeddings.module_input_keys = {"input_ids"}
+        self.sight = Sight()
         for block in model.decoder:
             # A builder of its own for each block, by which ``get_block_compute_costs`` tells them apart.
-            block.module_builder = functools.partial(Block, config, parallel_config, group, theta, recompute)
+            block.module_builder = functools.partial(
+                Block, config, parallel_config, group, theta, recompute, self.sight
+            )
             block.module_kwargs = {}
             block.module_input_keys = block.module_output_keys = {"hidden_states"}
         self.loss.module_builder = TokenLoss
         self.loss.module_kwargs = {"tensor_group": group}
         self.blocks_per_stage = blocks_per_stage
 
-    def forward(self, input_ids: Any, label_ids: Any, label_mask: Any) -> dict[str, Any]:
-        """ids, labels and their mask, [B, S] each -> {"loss": scalar}.
+    def forward(
+        self,
+        input_ids: Any,
+        label_ids: Any,
+        label_mask: Any,
+        segments: Tensor | None = None,
+        label_sides: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """ids, labels and their mask or weights, [B, S] each -> {"loss": scalar}.
 
-        On ranks of other pipeline stages each of them is a ``TensorPointer`` to the stage that has it.
+        On ranks of other pipeline stages each of them is a ``TensorPointer`` to the stage that has it. Every stage has
+        the segments of its tokens, where there are several; the last has the sides of pairs (``TokenLoss``).
         """
         model = self.model
+        self.sight.mask_B1SS = None if segments is None else sight_of(segments)
+        if hasattr(self.loss, "pp_block"):
+            self.loss.pp_block.sides_BS = label_sides
         hidden = model.token_position_embeddings(input_ids=input_ids)["input_embeds"]
         for block in model.decoder:
             hidden = block(hidden_states=hidden)["hidden_states"]

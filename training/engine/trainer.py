@@ -42,7 +42,7 @@ class StepResult:
     step: int
     """Its number, from 1."""
     loss: float
-    """Mean over all tokens that were learned from, before the step, in nats."""
+    """Mean over all tokens that were learned from, by their weights, before the step, in nats; with what pairs add."""
     learning_rate: float
     """The one that this step used."""
     grad_norm: float
@@ -51,6 +51,8 @@ class StepResult:
     """Tokens that were learned from: those that the masks name."""
     seconds: float
     """How long it took this rank, data included."""
+    difference: float | None = None
+    """Mean squared difference of the pairs of the batch (``TokenLoss``); None where there is none, or it counts 0."""
 
 
 class Trainer(DistributedTrainer):
@@ -64,7 +66,9 @@ class Trainer(DistributedTrainer):
         eos_id: int | None,
         load: Path | None,
         weights_only: bool,
+        pair_weight: float = 0.0,
     ) -> None:
+        self.pair_weight = pair_weight
         self.world = start_processes()
         check_split(config, self.world.size, vocab_size)
         self.run_config, self.vocab_size, self.eos_id = config, vocab_size, eos_id
@@ -167,11 +171,12 @@ class Trainer(DistributedTrainer):
         micro = list(itertools.islice(batches, self.n_micro_batches_per_batch))
         if len(micro) < self.n_micro_batches_per_batch:
             raise ValueError(f"step {next_step} needs {self.n_micro_batches_per_batch} micro-batches, got {len(micro)}")
-        tokens = int(self._total([self._tokens(micro)])[0])
+        tokens, weight, pairs = self._total(self._counts(micro))
         if tokens == 0:
             raise UserError(f"step {next_step}: every token of its batch is masked, there is nothing to learn from")
         # nanotron takes the mean over micro-batches, then over replicas.
-        self._scale_loss(self.n_micro_batches_per_batch * self.parallel_context.dp_pg.size() / tokens)
+        parts = self.n_micro_batches_per_batch * self.parallel_context.dp_pg.size()
+        self._scale_loss(parts / weight, self.pair_weight * parts / pairs if pairs else 0.0)
         rate = float(self.optimizer.get_base_optimizer().param_groups[0]["lr"])
         self.iteration_step = next_step
         _, loss = self.training_step(dataloader=iter(micro))
@@ -182,7 +187,8 @@ class Trainer(DistributedTrainer):
             facts = torch.stack((loss.detach(), self.grad_norm_unclipped.detach()))
         dist.broadcast(facts, src=int(self.logger_ranks[0]), group=self.parallel_context.world_pg)
         total, norm = facts.tolist()
-        return StepResult(next_step, total, rate, norm, tokens, time.perf_counter() - began)
+        difference = self._total([self._differences()])[0] / pairs if pairs and self.pair_weight else None
+        return StepResult(next_step, total, rate, norm, int(tokens), time.perf_counter() - began, difference)
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> tuple[float, int]:
@@ -215,10 +221,24 @@ class Trainer(DistributedTrainer):
             if group is not torch.distributed.GroupMember.NON_GROUP_MEMBER:
                 torch.distributed.destroy_process_group(group)
 
-    def _tokens(self, micro: list[Batch]) -> int:
-        if not self.is_last_stage or dist.get_rank(self.parallel_context.tp_pg) != 0:
-            return 0
-        return int(torch.stack([batch["label_mask"].sum() for batch in micro]).sum())
+    @property
+    def _counts_labels(self) -> bool:
+        """Whether this rank speaks for its replica: of those that have the labels one does."""
+        return self.is_last_stage and dist.get_rank(self.parallel_context.tp_pg) == 0
+
+    def _counts(self, micro: list[Batch]) -> list[float]:
+        """Tokens that are learned, the sum of their weights, and pairs."""
+        if not self._counts_labels:
+            return [0.0, 0.0, 0.0]
+        counts = [
+            torch.stack((batch["label_mask"].count_nonzero(), batch["label_mask"].sum(dtype=torch.float64)))
+            for batch in micro
+        ]
+        pairs = sum(int(batch["label_sides"].max()) // 2 for batch in micro if "label_sides" in batch)
+        return [*torch.stack(counts).sum(0).tolist(), float(pairs)]
+
+    def _differences(self) -> float:
+        return float(self.unwrapped_model.loss.pp_block.differences) if self._counts_labels else 0.0
 
     def _total(self, values: list[float] | list[int]) -> list[float]:
         """Sums over all ranks."""
@@ -226,7 +246,7 @@ class Trainer(DistributedTrainer):
         dist.all_reduce(sums, group=self.parallel_context.world_pg)
         return [float(value) for value in sums.tolist()]
 
-    def _scale_loss(self, scale: float) -> None:
+    def _scale_loss(self, scale: float, pair_scale: float = 0.0) -> None:
         if self.is_last_stage:
             loss: TokenLoss = self.unwrapped_model.loss.pp_block
-            loss.scale = scale
+            loss.scale, loss.pair_scale, loss.differences = scale, pair_scale, 0.0

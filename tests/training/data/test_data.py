@@ -9,7 +9,7 @@ from curation.errors import UserError
 from curation.workspace import Workspace
 from tests.training.data.corpus import config
 from training.config import MixtureEntry, ParallelismConfig, PretrainConfig
-from training.data import open_data
+from training.data import TrainingData, open_data
 from training.runs import describe_run, load_run, open_run_data
 
 
@@ -92,6 +92,7 @@ def test_a_dataset_smaller_than_a_sequence_is_refused(corpus: Workspace) -> None
 def test_a_run_is_read_as_it_was_written(corpus: Workspace, run_id: str) -> None:
     run = load_run(corpus, run_id)
     data = open_run_data(corpus, run)
+    assert isinstance(data, TrainingData)
     asked = config()
     assert dataclasses.replace(run.config, data=asked.data) == asked
     assert [entry.weight for entry in run.config.data.datasets] == [3.0, 1.0]

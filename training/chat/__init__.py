@@ -1,0 +1,1 @@
+"""Chats as training data: lines of JSON, rendered by a template, learned where the assistant speaks."""
