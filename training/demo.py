@@ -31,7 +31,7 @@ _LINEAGE = (
     "JOIN raw_file f USING (raw_file_id) WHERE c.run_id = '{run}' GROUP BY ALL ORDER BY ALL"
 )
 _HELD_OUT = (
-    "SELECT step, round(value, 3) AS held_out_loss FROM metric WHERE name LIKE 'validation/%' AND run_id = '{run}' "
+    "SELECT step, round(value, 3) AS held_out_loss FROM metric WHERE name = 'validation/all' AND run_id = '{run}' "
     "ORDER BY step"
 )
 _PAGES = (

@@ -355,7 +355,8 @@ class Session:
             values[ALL] = float(everything[0] / everything[1])
         if self.metrics and values:
             self.metrics.write(step, values)
-            told = ", ".join(f"{name.partition('/')[2]} {value:.4f}" for name, value in values.items())
+            shown = {name: value for name, value in values.items() if name != ALL or len(values) > 2}
+            told = ", ".join(f"{name.partition('/')[2]} {value:.4f}" for name, value in shown.items())
             log.info("step %d, validation loss: %s (%.1f s)", step, told, time.perf_counter() - began)
 
     def _save(self, step: int) -> None:
