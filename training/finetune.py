@@ -99,11 +99,12 @@ def _described(request: "FinetuneRequest", base: "Base", steps: int, order: str)
     plain["base"] = base.name
     return {
         "config": plain,
-        "base": {"checkpoint": base.checkpoint_id, "folder": str(base.folder)},
+        "base": {"checkpoint": base.checkpoint_id},
         "model": asdict(base.model),
         "steps": steps,
         "order": order,
         "vocab_size": base.rows,
+        "places": {"base": str(base.folder)},
     }
 
 
@@ -123,9 +124,8 @@ def _of_chats(request: "FinetuneRequest", base: "Base", facts: dict[str, Any], t
     for name, chats in (("files", data.chats), ("validation_files", data.validation)):
         described["config"]["data"][name] = [file.sha256 for file in chats.files]
     described["config"]["data"]["chat_template"] = template_sha256(template)
-    described["places"] = {
-        file.sha256: str(file.path) for chats in (data.chats, data.validation) for file in chats.files
-    }
+    for chats in (data.chats, data.validation):
+        described["places"] |= {file.sha256: str(file.path) for file in chats.files}
 
     def begin(folder: Path) -> list[tuple[str, float]]:
         keep_tokenizer(base.tokenizer, folder / TOKENIZER, template)

@@ -88,7 +88,7 @@ def open_run_data(workspace: Workspace, run: TrainingRun) -> "TrainingData | Cha
         UserError: it is not what the run was trained on any more, or is gone.
     """
     data: TrainingData | ChatData
-    if "places" in run.described:
+    if run.described["config"]["data"].get("files"):
         data = _open_chats(workspace, run)
         order = data.fingerprint
     else:
