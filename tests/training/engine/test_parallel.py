@@ -99,7 +99,7 @@ def test_steps_are_nanotrons(one: Results) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("too many processes", "data 2 x tensor 1 x pipeline 1 = 2 processes, and there are 1"),
+        ("too many processes", "data 2 x tensor 1 x pipeline 1 are 2 process(es), and there are 1"),
         ("all masked", "step 1: every token of its batch is masked"),
     ],
 )
