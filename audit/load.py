@@ -148,8 +148,9 @@ def _network(config: Any, folder: Path, tensors: dict[str, Any] | None = None) -
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if rope in _OF_LENGTH:
         raise UserError(f"{folder}: rope_type {rope!r} makes scores depend on what is in a batch; it cannot be audited")
+    found: Any
     try:
-        network, loaded = LlamaForCausalLM.from_pretrained(
+        found = LlamaForCausalLM.from_pretrained(
             None if tensors is not None else folder,
             config=config,
             state_dict=tensors,
@@ -161,6 +162,7 @@ def _network(config: Any, folder: Path, tensors: dict[str, Any] | None = None) -
         )
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder}: its weights cannot be read ({error}); fetch it again") from error
+    network, loaded = found
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if names := sorted(map(str, loaded.get(what) or ())):
             raise UserError(f"{folder}: {what.replace('_', ' ')} in its weights, such as {names[0]}; fetch it again")

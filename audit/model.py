@@ -7,7 +7,7 @@ vocabulary, E model width, L layers, H heads.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -50,6 +50,14 @@ class Inside:
     """[begin, end) of each token in the text, in characters; (0, 0) for the start token."""
     values: Array
     """float32; of ``embeddings`` [layer, token, E], of ``attentions`` [layer, head, token that looks, token seen]."""
+
+
+class _Text(NamedTuple):
+    """See ``Inside``."""
+
+    token_ids: tuple[int, ...]
+    start_token: int | None
+    offsets: tuple[tuple[int, int], ...]
 
 
 class Model:
@@ -245,7 +253,7 @@ class Model:
             cut = max(0, len(whole) - room)
             if cut and too_long == "refuse":
                 raise UserError(
-                    f"prompt {number}: {len(whole)} tokens leave no room for {max_tokens}; lower, or cut it"
+                    f"prompt {number}: {len(whole)} tokens leave no room for {max_tokens}; lower it, or cut"
                 )
             asked.append((whole[cut:], cut))
         drawn = generate(self, [ids for ids, _ in asked], max_tokens, temperature, seed, stop)
@@ -290,8 +298,8 @@ class Model:
         chosen = self._layers(layers, 0, self.layers)
         for several, result in self._inside(texts, start, output_hidden_states=True):
             for row, each in enumerate(several):
-                values = [_array(result.hidden_states[layer][row, : len(each[0])]) for layer in chosen]
-                yield Inside(*each, np.stack(values))
+                values = [_array(result.hidden_states[layer][row, : len(each.token_ids)]) for layer in chosen]
+                yield Inside(each.token_ids, each.start_token, each.offsets, np.stack(values))
 
     def attentions(self, texts: Sequence[str], start: Start, layers: Sequence[int] | None = None) -> Iterator[Inside]:
         """Attention of each head over each text in turn; rows (the last axis) sum to 1.
@@ -306,9 +314,9 @@ class Model:
         before = self.network.config._attn_implementation
         for several, result in self._inside(texts, start, eager=before, output_attentions=True):
             for row, each in enumerate(several):
-                seen = len(each[0])
+                seen = len(each.token_ids)
                 values = [_array(result.attentions[layer - 1][row, :, :seen, :seen]) for layer in chosen]
-                yield Inside(*each, np.stack(values))
+                yield Inside(each.token_ids, each.start_token, each.offsets, np.stack(values))
 
     def _layers(self, layers: Sequence[int] | None, lowest: int, highest: int) -> list[int]:
         chosen = list(range(lowest, highest + 1)) if layers is None else list(layers)
@@ -320,7 +328,7 @@ class Model:
 
     def _inside(
         self, texts: Sequence[str], start: Start, eager: str | None = None, **wanted: bool
-    ) -> Iterator[tuple[list[tuple[Any, ...]], Any]]:
+    ) -> Iterator[tuple[list[_Text], Any]]:
         """Texts in their order, some at a time, and what the model says of them.
 
         Args:
@@ -330,23 +338,23 @@ class Model:
 
         first = self.encoder.start_token(start)
         ahead = [] if first is None else [first]
-        every = []
+        every: list[_Text] = []
         for number, (ids, offsets) in enumerate(zip(self.encoder.ids(texts), self._offsets(texts), strict=True)):
             whole = tuple(ahead + ids)
             if not whole:
                 raise UserError(f"text {number}: has no token; give text, or a start token")
             if len(whole) > self.longest:
                 raise UserError(f"text {number}: {len(whole)} tokens, and the model sees {self.longest}; shorten it")
-            every.append((whole, first, tuple([(0, 0)] * len(ahead) + offsets)))
+            every.append(_Text(whole, first, tuple([(0, 0)] * len(ahead) + offsets)))
         begin = 0
         while begin < len(every):
             end, width = begin, 0
             while end < len(every):
-                width = max(width, len(every[end][0]))
+                width = max(width, len(every[end].token_ids))
                 if end > begin and width * (end - begin + 1) > self.batch_tokens:
                     break
                 end += 1
-            rows = [packing.Row(each[0], ((0,),), ()) for each in every[begin:end]]
+            rows = [packing.Row(each.token_ids, ((0,),), ()) for each in every[begin:end]]
             ids_BS = torch.from_numpy(packing.laid_out(rows).ids_BS).to(self.device)
             try:
                 if eager:
