@@ -2,7 +2,9 @@
 
 A token is drawn by the Gumbel-max trick (Maddison et al. 2014, https://arxiv.org/abs/1411.0030): the largest of
 logits / temperature plus noise. The noise of a prompt comes from a generator of its own; rounding of logits, which
-batches change, changes a token only where the two largest sums are as good as equal. Shapes: B rows, S tokens, V vocabulary.
+batches change, changes a token only where the two largest sums are as good as equal.
+
+Shapes: B rows, S tokens, V vocabulary.
 """
 
 import hashlib

@@ -328,7 +328,7 @@ def test_rows_without_a_token_are_never_drawn() -> None:
 
 def test_prompts_that_do_not_fit() -> None:
     model, long = tiny(), " ".join(TEXTS)
-    with pytest.raises(UserError, match="prompt 1: .* leave no room for 10"):
+    with pytest.raises(UserError, match=r"prompt 1: .* leave no room for 10"):
         model.generate(["A", long], "bos", 10)
     found = model.generate(["A", long], "bos", 10, too_long="cut")[1]
     assert len(found.prompt_ids) == LONGEST - 10
@@ -400,5 +400,5 @@ def test_single_layers() -> None:
             next(model.embeddings([TEXTS[0]], "none", layers))
     with pytest.raises(UserError, match="layer 0: from 1 to 3"):
         next(model.attentions([TEXTS[0]], "none", [0]))
-    with pytest.raises(UserError, match="text 0: .* the model sees 96"):
+    with pytest.raises(UserError, match=r"text 0: .* the model sees 96"):
         next(model.embeddings([" ".join(TEXTS)], "none"))
