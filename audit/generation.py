@@ -42,8 +42,8 @@ def generate(
     while order:
         rows = max(1, model.batch_tokens // (len(prompts[order[0]]) + max_tokens))
         here, order = order[:rows], order[rows:]
-        noise = _Noise([chances[number] for number in here], temperature, len(model.tokenizer))
-        ending = _Ending(model, [len(prompts[order_]) for order_ in here], max_tokens, stop)
+        noise = _Noise([chances[number] for number in here], temperature, model.tokens)
+        ending = _Ending(model, [len(prompts[number]) for number in here], max_tokens, stop)
         for number, drawn in zip(here, _batch(model, [prompts[number] for number in here], noise, ending), strict=True):
             found[number] = drawn
     return [found[number] for number in range(len(prompts))]

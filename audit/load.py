@@ -68,9 +68,10 @@ def load(workspace: Workspace, reference: str, device: str, tokenizer: str | Non
         )
     words = words if tokenizer is None else Path(tokenizer)
     read = read_tokenizer(words)
-    if len(read) > network.config.vocab_size:
+    tokens = max(read.get_vocab().values()) + 1
+    if tokens > network.config.vocab_size:
         raise UserError(
-            f"{words}: has {len(read):,} tokens, and the model {network.config.vocab_size:,} rows; name its own "
+            f"{words}: has {tokens:,} tokens, and the model {network.config.vocab_size:,} rows; name its own "
             "tokenizer with --tokenizer"
         )
     return network.to(where), read, source

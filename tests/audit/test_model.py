@@ -66,6 +66,14 @@ def test_scores_are_those_of_plain_forward_passes(tied: bool, packed: bool) -> N
     check(model, choices(), model.log_likelihood(choices(), packed=packed))
 
 
+def test_logits_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = tiny().log_likelihood(choices())
+    monkeypatch.setattr("audit.model.LOGITS_AT_ONCE", 7 * 410)
+    for part, whole in zip(tiny().log_likelihood(choices()), wanted, strict=True):
+        assert (part.encoded, part.greedy) == (whole.encoded, whole.greedy)
+        np.testing.assert_allclose(part.log_likelihoods, whole.log_likelihoods, atol=CLOSE, rtol=0)
+
+
 def test_greedy_is_the_likeliest_token() -> None:
     model = tiny()
     prompt = "The river runs"
