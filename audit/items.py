@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from curation.errors import UserError, unknown_name
+
+Array = np.ndarray[Any, Any]
 
 Start = Literal["none", "bos", "eos", "bos_or_eos"]
 """What comes before a text: nothing, the tokenizer's BOS, its EOS, or BOS where it has one, else EOS."""
@@ -119,6 +123,29 @@ class Generated:
     text: str
     """Without special tokens, and up to the first stop text."""
     ended: Literal["eos", "stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class WordVectors:
+    """Rows of the input embedding, as WEAT compares them."""
+
+    token_ids: tuple[tuple[int, ...], ...]
+    """Of each word."""
+    vectors_WE: Array
+    """float32; the mean over a word's tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What a model computes of a text."""
+
+    token_ids: tuple[int, ...]
+    """The start token first, where there is one."""
+    start_token: int | None
+    offsets: tuple[tuple[int, int], ...]
+    """[begin, end) of each token in the text, in characters; (0, 0) for the start token."""
+    values: Array
+    """float32; of ``embeddings`` [layer, token, E], of ``attentions`` [layer, head, token that looks, token seen]."""
 
 
 class Encoder:

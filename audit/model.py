@@ -6,13 +6,12 @@ vocabulary, E model width, L layers, H heads.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from audit import packing
-from audit.items import Encoder, Generated, Item, Score, Start, TextScore, TooLong, check_too_long
+from audit.items import Encoder, Generated, Inside, Item, Score, Start, TextScore, TooLong, WordVectors, check_too_long
 from audit.source import Source
 from curation.errors import UserError
 
@@ -29,31 +28,8 @@ LOGITS_AT_ONCE = 2**24
 """Logits that are there at a time (64 MiB)."""
 
 
-@dataclass(frozen=True, slots=True)
-class WordVectors:
-    """Rows of the input embedding, as WEAT compares them."""
-
-    token_ids: tuple[tuple[int, ...], ...]
-    """Of each word."""
-    vectors_WE: Array
-    """float32; the mean over a word's tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inside:
-    """What a model computes of a text."""
-
-    token_ids: tuple[int, ...]
-    """The start token first, where there is one."""
-    start_token: int | None
-    offsets: tuple[tuple[int, int], ...]
-    """[begin, end) of each token in the text, in characters; (0, 0) for the start token."""
-    values: Array
-    """float32; of ``embeddings`` [layer, token, E], of ``attentions`` [layer, head, token that looks, token seen]."""
-
-
 class _Text(NamedTuple):
-    """See ``Inside``."""
+    """Of ``Inside``, what is known before the model is asked."""
 
     token_ids: tuple[int, ...]
     start_token: int | None

@@ -15,7 +15,7 @@ from audit import packing
 from audit.items import Item, Score, Start
 from audit.model import Model
 from curation.errors import UserError
-from tests.audit.models import LONGEST, made_tokenizer, tiny
+from tests.audit.models import LONGEST, made_network, made_tokenizer, tiny
 from tests.audit.texts import ORDINARY
 
 TEXTS = ORDINARY["eng"]
@@ -72,6 +72,29 @@ def test_logits_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     for part, whole in zip(tiny().log_likelihood(choices()), wanted, strict=True):
         assert (part.encoded, part.greedy) == (whole.encoded, whole.greedy)
         np.testing.assert_allclose(part.log_likelihoods, whole.log_likelihoods, atol=CLOSE, rtol=0)
+
+
+def test_one_text_divided_in_two_ways() -> None:
+    model = tiny()
+    items = [Item("The old", " mill and the river", "bos"), Item("The old mill and", " the river", "bos")]
+    for order in (items, items[::-1]):
+        check(model, order, model.log_likelihood(order))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_the_same_numbers() -> None:
+    model = tiny()
+    other = Model(made_network().to("cuda"), model.tokenizer, model.source)
+    for packed in (True, False):
+        found, wanted = (each.log_likelihood(choices(), packed=packed) for each in (other, model))
+        for one, two in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one.log_likelihoods, two.log_likelihoods, atol=2e-4, rtol=0)
+    pairs = zip(other.attentions(TEXTS[:3], "bos"), model.attentions(TEXTS[:3], "bos"), strict=True)
+    for here, there in pairs:
+        np.testing.assert_allclose(here.values, there.values, atol=2e-4)
+    again = [other.generate(PROMPTS, "bos", 8, 1.0, seed=1) for _ in range(2)]
+    assert again[0] == again[1]
 
 
 def test_greedy_is_the_likeliest_token() -> None:
