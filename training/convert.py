@@ -5,10 +5,11 @@ Neither nanotron nor transformers is needed; weights are read from safetensors a
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +49,8 @@ def export_checkpoint(
         UserError: no whole checkpoint, of no model we know, ``out`` is there, or the tokenizer does not fit.
         OSError: disk full, no permission; ``out`` is not there then.
     """
-    manifest = read_manifest(checkpoint)
-    found = layout.parameters(checkpoint)
-    model = _model_of_manifest(manifest, checkpoint)
-    _check_parameters(found, model, checkpoint)
+    found, model, rows = _found(checkpoint)
     there = int(model["vocab_size"])
-    rows = int(manifest.get("facts", {}).get("padded_from", there))
     if tokenizer is not None:
         tokens = _tokens(tokenizer)
         if tokens > there:
@@ -72,6 +69,27 @@ def export_checkpoint(
         if tokenizer is not None:
             _copy_tokenizer(tokenizer, aside)
     return rows
+
+
+def open_checkpoint(checkpoint: Path) -> tuple[dict[str, Any], Iterator[tuple[str, "Tensor"]]]:
+    """What ``export_checkpoint`` writes: ``config.json``, and each tensor by Hugging Face's name, one after the other.
+
+    Raises:
+        UserError: no whole checkpoint, or of no model we know.
+    """
+    found, model, rows = _found(checkpoint)
+    model = {**model, "vocab_size": rows}
+    wanted = llama.origins(model)
+    return llama.hf_config(model, DTYPES[found[llama.EMBEDDING].dtype]), _tensors(found, wanted, wanted)
+
+
+def _found(checkpoint: Path) -> tuple[dict[str, layout.Parameter], dict[str, Any], int]:
+    """A checkpoint's parameters, its model, and the rows of its embedding without those that were added."""
+    manifest = read_manifest(checkpoint)
+    found = layout.parameters(checkpoint)
+    model = _model_of_manifest(manifest, checkpoint)
+    _check_parameters(found, model, checkpoint)
+    return found, model, int(manifest.get("facts", {}).get("padded_from", model["vocab_size"]))
 
 
 def _model_of_manifest(manifest: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
@@ -118,19 +136,25 @@ def _write_weights(
         filename_pattern="model{suffix}.safetensors",
         max_shard_size=max_bytes,
     )
-    name, parameter = "", None
+    every = _tensors(found, wanted, [each for names in split.filename_to_tensors.values() for each in names])
     for file, names in split.filename_to_tensors.items():
-        tensors: dict[str, Tensor] = {}
-        for each in names:
-            if wanted[each].parameter != name:
-                name = wanted[each].parameter
-                parameter = layout.read(found[name])
-            assert parameter is not None
-            tensors[each] = llama.to_hf(parameter, wanted[each])
-        save_file(tensors, folder / file, metadata={"format": "pt"})
+        save_file(dict(itertools.islice(every, len(names))), folder / file, metadata={"format": "pt"})
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         _write_json(folder / "model.safetensors.index.json", index)
+
+
+def _tensors(
+    found: Mapping[str, layout.Parameter], wanted: Mapping[str, llama.Origin], names: Iterable[str]
+) -> Iterator[tuple[str, "Tensor"]]:
+    """Tensors in the order of names; a parameter is read once for those of its tensors that follow each other."""
+    name, parameter = "", None
+    for each in names:
+        if wanted[each].parameter != name:
+            name = wanted[each].parameter
+            parameter = layout.read(found[name])
+        assert parameter is not None
+        yield each, llama.to_hf(parameter, wanted[each])
 
 
 def _tokens(tokenizer: Path) -> int:
