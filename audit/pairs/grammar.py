@@ -74,10 +74,12 @@ class Noun:
 
 @dataclass(frozen=True, slots=True)
 class Modifier:
-    """What names the group beside a noun; both empty: the noun says it itself (man, woman)."""
+    """What names the group beside a noun; all empty: the noun says it itself (man, woman)."""
 
     adjective: str = ""
     """With forms in braces; German: the stem (``jüdisch``), to which the ending is added."""
+    before: str = ""
+    """In front of the noun, invariable also in German: ``trans``."""
     after: str = ""
     """Behind the noun, invariable: ``en silla de ruedas``."""
 
@@ -145,13 +147,13 @@ def phrase(
     if language == "deu":
         head = _german_noun(noun, head, features, case)
         adjective = modifier.adjective and modifier.adjective + german_ending(determiner, features, case)
-        before = [_german_article(determiner, features, case), adjective]
+        before = [_german_article(determiner, features, case), modifier.before, adjective]
         return " ".join(filter(None, [*before, head, modifier.after]))
     adjective = choose(modifier.adjective, features)
     if language == "eng":
-        described = " ".join(filter(None, [adjective, head, modifier.after]))
+        described = " ".join(filter(None, [modifier.before, adjective, head, modifier.after]))
         return f"{_english_article(determiner, features, described)} {described}".strip()
-    described = " ".join(filter(None, [head, adjective, modifier.after]))
+    described = " ".join(filter(None, [modifier.before, head, adjective, modifier.after]))
     if language == "fra":
         return _french(determiner, features, described)
     if features.gender == "n":
