@@ -81,7 +81,7 @@ class Modifier:
     before: str = ""
     """In front of the noun, invariable also in German: ``trans``."""
     after: str = ""
-    """Behind the noun, invariable: ``en silla de ruedas``."""
+    """Behind the noun: ``en silla de ruedas``; with forms in braces where they differ (``in a wheelchair``)."""
 
 
 def choose(text: str, features: Features) -> str:
@@ -144,16 +144,17 @@ def phrase(
     if language not in LANGUAGES or determiner not in DETERMINERS:
         raise UserError(f"no determiner {determiner!r} in {language!r}; languages: {', '.join(LANGUAGES)}")
     head = choose(noun.forms, features)
+    after = choose(modifier.after, features)
     if language == "deu":
         head = _german_noun(noun, head, features, case)
         adjective = modifier.adjective and modifier.adjective + german_ending(determiner, features, case)
         before = [_german_article(determiner, features, case), modifier.before, adjective]
-        return " ".join(filter(None, [*before, head, modifier.after]))
+        return " ".join(filter(None, [*before, head, after]))
     adjective = choose(modifier.adjective, features)
     if language == "eng":
-        described = " ".join(filter(None, [modifier.before, adjective, head, modifier.after]))
+        described = " ".join(filter(None, [modifier.before, adjective, head, after]))
         return f"{_english_article(determiner, features, described)} {described}".strip()
-    described = " ".join(filter(None, [modifier.before, head, adjective, modifier.after]))
+    described = " ".join(filter(None, [modifier.before, head, adjective, after]))
     if language == "fra":
         return _french(determiner, features, described)
     if features.gender == "n":
