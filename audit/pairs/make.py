@@ -46,7 +46,9 @@ class Pair:
     @property
     def shared(self) -> tuple[Spans, Spans]:
         """The stretches of each sentence between and around the words that differ."""
-        first, second = (_complement(len(text), spans) for text, spans in zip(self.sentences, self.differing, strict=True))
+        first, second = (
+            _complement(len(text), spans) for text, spans in zip(self.sentences, self.differing, strict=True)
+        )
         return first, second
 
 

@@ -74,22 +74,38 @@ def _agreement(language: str) -> Iterator[tuple[str, str]]:
         yield rf"\b({hers}) ({groups})({endings[0]})\b", "a masculine adjective after a feminine noun"
         yield rf"\b({his}) ({groups})({endings[1]})\b", "a feminine adjective after a masculine noun"
     else:
-        male_forms = "chrétien|musulman|juif|hindou|noir|blanc|français|algérien|allemand|portugais|handicapé|voyant|sourd"
-        female_forms = "chrétienne|musulmane|juive|hindoue|noire|blanche|française|algérienne|allemande|portugaise|sourde"
-        yield rf"\b({hers}) ({male_forms}|entendant|bisexuel|hétérosexuel)\b", "a masculine adjective after a feminine noun"
+        male_forms = (
+            "chrétien|musulman|juif|hindou|noir|blanc|français|algérien|allemand|portugais|handicapé|voyant|sourd"
+        )
+        female_forms = (
+            "chrétienne|musulmane|juive|hindoue|noire|blanche|française|algérienne|allemande|portugaise|sourde"
+        )
+        yield (
+            rf"\b({hers}) ({male_forms}|entendant|bisexuel|hétérosexuel)\b",
+            "a masculine adjective after a feminine noun",
+        )
         yield rf"\b({his}) ({female_forms}|bisexuelle|hétérosexuelle)\b", "a feminine adjective after a masculine noun"
 
 
 def _german(his: str, hers: str, weak: str) -> Iterator[tuple[str, str]]:
     adjective = r"(?!trans\b|cis\b)[\w-]+"
-    yield rf"\b([Ee]in|[Ee]inen|[Ee]inem|[Dd]iesem|[Dd]iesen|[Dd]em|[Dd]en|[Dd]as) ({adjective} )?({hers})\b", "a feminine noun"
+    yield (
+        rf"\b([Ee]in|[Ee]inen|[Ee]inem|[Dd]iesem|[Dd]iesen|[Dd]em|[Dd]en|[Dd]as) ({adjective} )?({hers})\b",
+        "a feminine noun",
+    )
     yield rf"\b([Ee]ine|[Ee]iner) ({adjective} )?({his})\b", "a masculine noun"
     yield rf"\b[Ee]in {adjective}(?<!er) ({his})\b", "an ending after ein"
-    yield rf"\b([Dd]er|[Dd]ieser) {adjective}(?<![^n]e) ({his})\b", "an ending after der"
-    yield rf"\b([Dd]em|[Dd]en|[Ee]inem|[Ee]inen|[Dd]iesem|[Dd]iesen) {adjective}(?<!en) ({his})\b", "an ending after dem or den"
-    yield rf"\b([Dd]em|[Dd]en|[Ee]inem|[Ee]inen|[Dd]iesem|[Dd]iesen) ({adjective} )?({weak})\b", "a noun that ends in -n here"
+    yield rf"\b([Dd]er|[Dd]ieser) {adjective}(?<!e) ({his})\b", "an ending after der"
+    yield (
+        rf"\b([Dd]em|[Dd]en|[Ee]inem|[Ee]inen|[Dd]iesem|[Dd]iesen) {adjective}(?<!en) ({his})\b",
+        "an ending after dem or den",
+    )
+    yield (
+        rf"\b([Dd]em|[Dd]en|[Ee]inem|[Ee]inen|[Dd]iesem|[Dd]iesen) ({adjective} )?({weak})\b",
+        "a noun that ends in -n here",
+    )
     yield rf"\b([Dd]er|[Dd]ieser|[Ee]iner) {adjective}(?<!en) ({hers})\b", "an ending in the feminine dative"
-    yield rf"\b([Dd]ie|[Ee]ine|[Dd]iese) {adjective}(?<![^n]e) ({hers})\b", "an ending in the feminine nominative"
+    yield rf"\b([Dd]ie|[Ee]ine|[Dd]iese) {adjective}(?<!e) ({hers})\b", "an ending in the feminine nominative"
 
 
 @cache
