@@ -13,7 +13,7 @@ from audit.pairs.rules import slips
 SMALLEST, LARGEST = 200, 400
 """Pairs in a set."""
 LARGEST_LEAN = 0.1
-"""Of the pairs with a direction, how far the share whose first sentence is the stereotypical one may be from one half."""
+"""Of pairs with a direction, how far the share whose second sentence is the stereotypical one may be from one half."""
 
 
 class Encoder(Protocol):
