@@ -24,7 +24,7 @@ _VOWELS = "aeiouyàâäéèêëîïôöùûüœæ"
 _H_ASPIRATED = re.compile(
     r"(handicap|haut|hongrois|hollandais|honteu|héros\b|harcel|huit|onz|oui\b|y[aeo])", re.IGNORECASE
 )
-_SAID_WITH_A_CONSONANT = re.compile(r"(uni(?!nt|mp|nf)|use|usu|eu|one\b|one-|once|ut[aio])", re.IGNORECASE)
+_SAID_WITH_A_CONSONANT = re.compile(r"(uni(?!nt|mp|nf)|us[eu]|uga|ukr|eu|one\b|one-|once|ut[aio])", re.IGNORECASE)
 _SAID_WITH_A_VOWEL = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
 
 _SPANISH = {

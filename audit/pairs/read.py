@@ -132,6 +132,7 @@ def read_claims(axis: str) -> Mapping[str, Claim]:
     return claims
 
 
+@cache
 def _yaml(name: str) -> dict[str, Any]:
     import yaml
 

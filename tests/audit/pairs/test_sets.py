@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.matching import Matcher
@@ -114,6 +114,7 @@ def test_ids_and_sentences_of_a_version_stay() -> None:
     assert {"version": VERSION, "digests": found} == known
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(SETS), st.integers(0, 200))
 def test_a_line_more_or_less_leaves_the_other_pairs(asked: tuple[str, str], cut: int) -> None:
     """Ids that are given out stay true when templates, attributes or contrasts are added at the end."""
