@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,15 +206,16 @@ def test_differing_words() -> None:
 
 
 def test_wrong_data_names_file_and_field() -> None:
-    common = {"heads": {"man": {"forms": "man"}}, "frames": {}, "preference": {}, "control": {}}
-    own = {"groups": {"a": {"name": {}}, "b": {"name": {}}}, "contrasts": [], "attributes": []}
-    for change, message in [
+    common: dict[str, Any] = {"heads": {"man": {"forms": "man"}}, "frames": {}, "preference": {}, "control": {}}
+    own: dict[str, Any] = {"groups": {"a": {"name": {}}, "b": {"name": {}}}, "contrasts": [], "attributes": []}
+    changes: list[tuple[dict[str, Any], str]] = [
         ({"contrasts": [{"groups": ["a", "c"], "draws": 1}]}, "unknown group in eng/age.yaml.*'c'; valid: a, b"),
         ({"contrasts": [{"groups": ["a", "b"], "draws": 1, "heads": ["x"]}]}, "unknown head in eng/age.yaml 'x'"),
         ({"attributes": [{"claim": "x", "of": ["a"], "says": ""}]}, "unknown claim in eng/age.yaml 'x'"),
         ({"attributes": [{"claim": "slow", "of": ["a"], "says": ""}]}, "unknown group of claim slow .*valid: old"),
         ({"atributes": []}, "unknown field in eng/age.yaml 'atributes'"),
-    ]:
+    ]
+    for change, message in changes:
         with pytest.raises(UserError, match=message):
             parse_words("eng", "age", common, {**own, **change})
     with pytest.raises(UserError, match="unknown language 'xxx'; valid: deu, eng"):
