@@ -201,6 +201,8 @@ def _attribute(
     partners = [group for contrast in contrasts if set(contrast.groups) & set(value["of"]) for group in contrast.groups]
     against = value.get("against") or [group for group in dict.fromkeys(partners) if group not in value["of"]]
     for group in against:
-        if group not in groups or group in value["of"]:
-            raise UserError(f"{where}: {claim.name}: {group!r} is no group to compare {', '.join(value['of'])} with")
+        if group not in groups:
+            raise unknown_name(f"group in {where}: against of {claim.name}", group, groups)
+        if group in claim.groups:
+            raise UserError(f"{where}: {claim.name} is told of {group} too; compare with another group, in against")
     return Attribute(claim, value["says"], tuple(value["of"]), tuple(against))

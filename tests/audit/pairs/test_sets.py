@@ -213,6 +213,13 @@ def test_wrong_data_names_file_and_field() -> None:
         ({"contrasts": [{"groups": ["a", "b"], "draws": 1, "heads": ["x"]}]}, "unknown head in eng/age.yaml 'x'"),
         ({"attributes": [{"claim": "x", "of": ["a"], "says": ""}]}, "unknown claim in eng/age.yaml 'x'"),
         ({"attributes": [{"claim": "slow", "of": ["a"], "says": ""}]}, "unknown group of claim slow .*valid: old"),
+        (
+            {
+                "groups": {"old": {}, "b": {}},
+                "attributes": [{"claim": "slow", "of": ["old"], "against": ["old"], "says": ""}],
+            },
+            "slow is told of old too",
+        ),
         ({"atributes": []}, "unknown field in eng/age.yaml 'atributes'"),
     ]
     for change, message in changes:
