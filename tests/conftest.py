@@ -12,6 +12,7 @@ _DIVISIBLE = {ROOT / "tests", ROOT / "tests" / "curation", ROOT / "tests" / "tra
 """Folders whose files can be in several processes: what their fixtures make is small."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share expensive fixtures, those of a folder with a conftest.py of its own, stay in one process."""
     for item in items:

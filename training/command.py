@@ -1,11 +1,13 @@
 """What the commands that train have in common: who speaks, and what becomes of errors."""
 
+import contextlib
 import errno
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 from curation.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from training.endings import Diverged, FirstRankFailed, Stopped
@@ -53,6 +55,18 @@ def run_command(work: Callable[[], int]) -> int:
     else:
         log.error("rank %d: %s", rank, message)
     return EXIT_USAGE
+
+
+def leave(code: int) -> NoReturn:
+    """End this process, all of whose work is done, without taking Python down first.
+
+    Threads of gloo may be on their way back into Python when it goes: then they abort the process ("terminate called
+    without an active exception"), and torchrun calls a run failed that is done.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it, or it is closed
+            stream.flush()
+    os._exit(code)
 
 
 def _joined() -> bool:

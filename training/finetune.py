@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.errors import EXIT_DONE, EXIT_SOME_FAILED, UserError
-from training.command import run_command
+from training.command import leave, run_command
 
 if TYPE_CHECKING:
     from training.base import Base
@@ -221,4 +221,4 @@ def show(job: "Job", request: "FinetuneRequest") -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from curation.errors import EXIT_DONE
-from training.command import run_command
+from training.command import leave, run_command
 
 if TYPE_CHECKING:
     from training.options import Request
@@ -63,4 +63,4 @@ def show(request: "Request") -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -244,7 +244,8 @@ def test_twenty_random_kills_in_a_row(large: tuple[Path, Path, float], tmp_path:
         kill_group(run)
         run.wait()
         assert none_left(relatives)
-    curate(workspace, "--resume", "last")
+    if status(workspace) != "done":  # else the last kill came too late
+        curate(workspace, "--resume", "last")
     assert digests(workspace) == digests(undisturbed)
     check(workspace)
 

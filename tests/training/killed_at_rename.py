@@ -2,9 +2,9 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 
+from training.command import leave
 from training.pretrain import main
 
 if __name__ == "__main__":
@@ -19,4 +19,4 @@ if __name__ == "__main__":
         return rename(self, target)
 
     Path.rename = dying  # type: ignore[method-assign,assignment]
-    sys.exit(main())
+    leave(main())

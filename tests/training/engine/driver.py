@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from curation.errors import UserError
+from training.command import leave
 from training.config import BatchConfig, ModelConfig, OptimizerConfig, ParallelismConfig, PretrainConfig
 from training.endings import FirstRankFailed
 from training.engine import checkpoint, cpu
@@ -306,3 +307,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)
