@@ -29,7 +29,8 @@ _SMALLEST_RATE = 1 / 32
 _LEAST_TABLE = 2**23
 """Numbers in the table of features. With one thread, which alone is deterministic, fastText 0.9.2 draws the first tenth
 of this table at random and leaves the rest as it finds the memory: whatever was there before, often NaN. Tables of 32
-MiB and more come fresh from the operating system (the C library's largest threshold for that), hence as zeros."""
+MiB and more come fresh from the operating system (the C library's largest threshold for that), hence as zeros: in a
+process that has not given back as much before."""
 
 
 @dataclass(frozen=True)
@@ -251,23 +252,22 @@ def fit(selection: Selection, config: TrainConfig, folder: Path, target: Path) -
 
 
 def _fit(path: Path, config: TrainConfig, target: Path) -> float:
-    import fasttext
+    """Train and save a model; returns the learning rate with which that succeeded.
+
+    In a fresh process each time: in this one the C library may hand memory that is used already to fastText's table,
+    whatever its size.
+    """
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
 
     rate = config.lr
     while True:
         try:
-            model = fasttext.train_supervised(
-                str(path),
-                dim=config.dim,
-                epoch=config.epochs,
-                lr=rate,
-                wordNgrams=config.ngrams,
-                bucket=config.buckets,
-                minCount=config.min_count,
-                seed=config.seed + 1,  # its generator takes 0 for 1
-                thread=1,  # with more the result depends on which is faster
-                verbose=0,
-            )
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+                found = fresh.submit(_train_once, path, config, rate, target).result()
+        except BrokenProcessPool as error:
+            raise UserError("fastText's process was killed, perhaps for want of memory; lower --buckets") from error
         except RuntimeError as error:
             if "NaN" not in str(error):
                 raise UserError(f"fastText cannot learn from these texts: {error}") from error
@@ -280,10 +280,35 @@ def _fit(path: Path, config: TrainConfig, target: Path) -> float:
         except ValueError as error:
             raise UserError(f"fastText cannot learn from these texts: {error}") from error
         else:
-            if set(model.words) <= {END}:
+            if not found:
                 raise UserError(f"--min-count {config.min_count}: no word is as frequent in these texts; lower it")
-            model.save_model(str(target))
             return rate
+
+
+def _train_once(path: Path, config: TrainConfig, rate: float, target: Path) -> bool:
+    """Train and save a model; false where no word is frequent enough for one.
+
+    Raises:
+        RuntimeError, ValueError: fastText's own.
+    """
+    import fasttext
+
+    model = fasttext.train_supervised(
+        str(path),
+        dim=config.dim,
+        epoch=config.epochs,
+        lr=rate,
+        wordNgrams=config.ngrams,
+        bucket=config.buckets,
+        minCount=config.min_count,
+        seed=config.seed + 1,  # its generator takes 0 for 1
+        thread=1,  # with more the result depends on which is faster
+        verbose=0,
+    )
+    if set(model.words) <= {END}:
+        return False
+    model.save_model(str(target))
+    return True
 
 
 def score_all(selection: Selection, chosen: Array, classifier: Classifier) -> tuple[list[float | None], Array]:

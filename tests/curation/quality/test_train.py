@@ -44,6 +44,12 @@ def select(folder: Path, positive: list[str], negative: list[str], least: int = 
     return collection.select(least)
 
 
+def test_what_the_process_did_before_changes_nothing(sides: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    used = [b"\xff" * 500 for _ in range(400_000)]  # 200 MB that the C library keeps
+    del used
+    assert train(tmp_path, *sides, *ENGLISH).read_bytes() == model.read_bytes()
+
+
 def test_the_command(sides: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
     done = command(
         "curation.quality", "train", "--positive", sides[0], "--negative", sides[1], *ENGLISH, "--to", tmp_path / "m"
