@@ -74,7 +74,7 @@ def build_parser() -> "ArgumentParser":
 
 
 def parse(argv: Sequence[str]) -> Request:
-    """The command line as a request, checked as far as the command line alone goes; ``Request.check`` does the rest.
+    """The command line as a request, checked as far as the command line alone goes.
 
     Raises:
         UserError: a wrong option, value or configuration file.
