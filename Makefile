@@ -35,7 +35,7 @@ test: $(VENV)/.installed ## run the tests (JOBS=processes)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-full: $(VENV)/.ray ## run the tests and the slow proofs
-	@$(BIN)/python -m pytest -m "" --timeout 3600 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "" --timeout 3600 --hypothesis-profile search $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## check style and types
 	@$(BIN)/ruff check .
