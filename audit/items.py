@@ -208,6 +208,19 @@ class Encoder:
             for number, (item, (context, _), whole) in enumerate(zip(items, split, wholes, strict=True))
         ]
 
+    def unscorable(self, items: Sequence[Item]) -> dict[int, str]:
+        """Place -> why, of the items that ``encode`` refuses."""
+        split = [moved_spaces(item.context, item.continuation) for item in items]
+        contexts = self.ids([context for context, _ in split])
+        wholes = self.ids([context + continuation for context, continuation in split])
+        found = {}
+        for number, (item, context, whole) in enumerate(zip(items, contexts, wholes, strict=True)):
+            try:
+                self._encoded(number, item, context, whole, "refuse")
+            except UserError as error:
+                found[number] = str(error).partition(": ")[2]
+        return found
+
     def _encoded(self, number: int, item: Item, context: list[int], whole: list[int], too_long: TooLong) -> Encoded:
         start = self.start_token(item.start)
         ahead = ([] if start is None else [start]) + context

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from curation.catalog import refresh
@@ -19,7 +19,7 @@ class Subject(Protocol):
 
     @property
     def kind(self) -> str:
-        """``run``, ``dataset`` or ``checkpoint``."""
+        """``run``, ``dataset``, ``checkpoint``, or ``model`` (which is not in the workspace)."""
 
     @property
     def id(self) -> str:
@@ -43,6 +43,10 @@ class Probe:
     id: str
     version: str
     metrics: Sequence[Metric]
+    kind: str = "data"
+    """``bias``, ``misuse``, ``quality`` or ``data``."""
+    license: str = LICENSE
+    """Of what it asks."""
 
     def metric(self, full_name: str) -> Metric:
         """The metric of ``removal_ratio c4/too_few_sentences`` is ``removal_ratio``."""
@@ -76,13 +80,22 @@ class Findings:
             )
         )
 
-    def write(self, workspace: Workspace) -> None:
-        """Metrics first, so that no finding is ever without its meaning. Raises OSError."""
+    def not_run(self, metric: str, why: str) -> None:
+        """A figure that was asked for and could not be looked for."""
+        self.add(metric, why=why)
+        self.found[-1] = replace(self.found[-1], status="not_run")
+
+    def write(self, workspace: Workspace, name: str | None = None) -> None:
+        """Metrics first, so that no finding is ever without its meaning. Raises OSError.
+
+        Args:
+            name: of the record, where a run writes several; what is there under it stays.
+        """
         for record in self._metrics(sorted({finding.metric for finding in self.found})):
             key = "\0".join((record.probe_id, record.version, record.metric))
-            name = f"{record.probe_id}-{record.version}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-            workspace.write([record], name=name)  # an audit before this one may have written the same
-        workspace.write(self.found, name=self.run_id)
+            stem = f"{record.probe_id}-{record.version}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+            workspace.write([record], name=stem)  # an audit before this one may have written the same
+        workspace.write(self.found, name=name or self.run_id)
         refresh(workspace)
 
     def _metrics(self, names: Iterable[str]) -> list[ProbeMetric]:
@@ -96,9 +109,9 @@ class Findings:
                     metric=name,
                     ideal=metric.ideal,
                     unit=metric.unit,
-                    probe_kind="data",
+                    probe_kind=self.probe.kind,
                     source=metric.source,
-                    license=LICENSE,
+                    license=self.probe.license,
                 )
             )
         return metrics

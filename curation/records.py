@@ -391,7 +391,7 @@ class Finding(Record):
     run_id: str
     """The audit."""
     subject_kind: str
-    """What was audited: ``run``, ``dataset`` or ``checkpoint``."""
+    """What was audited: ``run``, ``dataset``, ``checkpoint``, or ``model`` (which is not in the workspace)."""
     subject_id: str
     baseline_id: str | None = None
     """What it was compared with, of the same kind as the subject."""

@@ -63,7 +63,8 @@ _QUESTIONS: dict[str, tuple[str, str]] = {
     "subjects of findings": (
         """SELECT DISTINCT run_id, subject_kind, subject_id FROM c.finding WHERE CASE subject_kind
              WHEN 'run' THEN subject_id NOT IN (SELECT run_id FROM c.run)
-             WHEN 'dataset' THEN subject_id NOT IN (SELECT dataset_id FROM c.dataset) ELSE false END""",
+             WHEN 'dataset' THEN subject_id NOT IN (SELECT dataset_id FROM c.dataset)
+             WHEN 'checkpoint' THEN subject_id NOT IN (SELECT checkpoint_id FROM c.checkpoint) ELSE false END""",
         "run {run_id}: findings about {subject_kind} {subject_id}, which is not on record",
     ),
 }

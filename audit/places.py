@@ -1,0 +1,51 @@
+"""Where the published data of probes is, and that it is not there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from audit.probes.base import Case, Data, Probe
+from curation.errors import UserError
+
+
+class NotThere(UserError):
+    """The data of a probe is missing; the message says how to get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Folders that are looked through, in this order."""
+
+    folders: Sequence[Path]
+
+    def find(self, data: Data) -> Path:
+        """The folder of a probe's files: ``FOLDER/<its name>``, or a folder that itself holds them.
+
+        Raises:
+            NotThere: as said.
+        """
+        for folder in self.folders:
+            for each in (folder / data.folder, folder):
+                if all(any(path.is_file() for path in each.glob(pattern)) for pattern in data.files):
+                    return each
+        looked = ", ".join(str(folder / data.folder) for folder in self.folders)
+        raise NotThere(
+            f"its data is not there: get {', '.join(data.files)} from {data.url}, and put it into {looked}, "
+            "or name the folder with --data"
+        )
+
+
+def read_cases(probe: Probe, places: Places) -> list[Case]:
+    """The cases of a probe, each with an id of its own.
+
+    Raises:
+        NotThere: its data is missing.
+        UserError: its data is malformed.
+    """
+    cases = probe.read(places.find(probe.data) if probe.data else Path())
+    seen: dict[str, int] = {}
+    for place, case in enumerate(cases):
+        seen[case.id] = seen.get(case.id, 0) + 1
+        if seen[case.id] > 1:
+            cases[place] = replace(case, id=f"{case.id}#{seen[case.id]}")
+    return cases

@@ -1,0 +1,204 @@
+"""What a probe is: cases to put to a model, what is measured of its answers, and what the figures mean.
+
+A probe is one file in this folder, with one class. It reads its published data into cases, says what is asked of the
+model, and turns the answers to a case into measures; all figures are made of measures by ``audit.estimates``, so that
+every probe has the same intervals, tests and comparisons.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from audit.estimates import Kind, Metric
+from audit.items import Item, Score
+
+if TYPE_CHECKING:
+    from audit.model import Model
+
+NEAR_TIE = 1e-3
+"""Nats. Two log-likelihoods nearer than this may come out the other way elsewhere: batches, processors and libraries
+round sums differently, by some 2e-4."""
+
+Measures = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Where the published data of a probe is."""
+
+    folder: str
+    """Its name under the folder of all data."""
+    files: tuple[str, ...]
+    """Patterns of its files; the probe can run when each is there at least once."""
+    url: str
+    """Where to get it."""
+    hub: str | None = None
+    """Data set of the Hugging Face hub that has files of this format."""
+    hub_files: tuple[str, ...] = ()
+    """Patterns of them there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Something put to the model."""
+
+    role: str
+    """What it stands for within its case (``stereotype``); unique there."""
+    item: Item
+    """To score; a probe that lets models write has its prompt as the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An item of a probe."""
+
+    id: str
+    """The published id where there is one; else made of its place or its content."""
+    unit: str
+    """What was drawn independently, made of its content: cases made of one template or question share it."""
+    asks: tuple[Ask, ...]
+    groups: tuple[str, ...] = ()
+    """``dimension:label``; figures are also made for each."""
+    language: str = "eng_Latn"
+    stratum: str = ""
+    """What macro-averages average over."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the probe needs to measure it."""
+
+    @property
+    def text(self) -> str:
+        """All that a model could have seen before, for decontamination."""
+        return "\n".join(dict.fromkeys(ask.item.context + ask.item.continuation for ask in self.asks))
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the model made of an ask."""
+
+    role: str
+    prompt: str
+    response: str
+    start_token: int | None
+    tokens: tuple[int, ...]
+    """Of the response, those that are scored or were written."""
+    log_likelihoods: tuple[float, ...]
+    """Natural logarithm, of each token; empty where it was generated."""
+    score: float | None
+    """Log-likelihood; of generated text, what its scorer says; null where that could not be scored."""
+    flagged: bool = False
+    """Harmful text: not shown unless asked for."""
+
+    @property
+    def total(self) -> float:
+        """Log-likelihood of the response, nats."""
+        return math.fsum(self.log_likelihoods)
+
+    @property
+    def mean(self) -> float:
+        """Log-likelihood of the mean token, nats."""
+        return self.total / len(self.log_likelihoods)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is known of a case."""
+
+    case: Case
+    responses: tuple[Response, ...]
+    measures: Measures | None
+    """None: not scored."""
+    score: float | None
+    """The one number that a person would sort items by; positive is towards the stereotype."""
+    near_tie: bool = False
+    why: str | None = None
+    """Why it was not scored."""
+
+
+class Probe(ABC):
+    """A probe of models."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    version: ClassVar[str] = "1"
+    """Goes up when a figure changes for the same model and data."""
+    kind: ClassVar[Kind] = "bias"
+    source: ClassVar[str]
+    """Citation and address of the published definition."""
+    license: ClassVar[str]
+    """Of the data."""
+    data: ClassVar[Data | None] = None
+    """None: it is shipped."""
+    measures: ClassVar[tuple[str, ...]]
+    """Names of what is measured of a case."""
+    metrics: ClassVar[tuple[Metric, ...]]
+    caveat: ClassVar[str] = ""
+    """What a reader of its figures must know."""
+    scorer: ClassVar[str | None] = None
+    """What judges generated text."""
+
+    @abstractmethod
+    def read(self, folder: Path) -> list[Case]:
+        """All cases, in the order of the data.
+
+        Args:
+            folder: where the published files are; shipped data needs none.
+
+        Raises:
+            UserError: a file is missing or malformed; names file, line and field.
+        """
+
+    @abstractmethod
+    def run(self, model: "Model", cases: Sequence[Case]) -> list[Result]:
+        """Put cases to a model; each result depends on its case alone.
+
+        Raises:
+            UserError: the model cannot be asked this (it has no such start token, say).
+        """
+
+    def tokens(self, model: "Model", cases: Sequence[Case]) -> int:
+        """Tokens that are computed, for estimates of time."""
+        return sum(len(ids) for ids in model.encoder.ids([case.text for case in cases]))
+
+
+class LikelihoodProbe(Probe):
+    """A probe that compares how likely texts are."""
+
+    def run(self, model: "Model", cases: Sequence[Case]) -> list[Result]:
+        """Score all asks of all cases together, so that batches are full."""
+        items = [ask.item for case in cases for ask in case.asks]
+        refused = model.encoder.unscorable(items)
+        scores = iter(model.log_likelihood([item for place, item in enumerate(items) if place not in refused]))
+        found, place = [], 0
+        for case in cases:
+            places = range(place, place + len(case.asks))
+            place += len(case.asks)
+            why = next((refused[each] for each in places if each in refused), None)
+            given = [None if each in refused else next(scores) for each in places]
+            if why is not None:
+                found.append(Result(case, (), None, None, why=why))
+                continue
+            responses = tuple(_response(ask, score) for ask, score in zip(case.asks, given, strict=True) if score)
+            if all(math.isfinite(each.total) for each in responses):
+                found.append(self.result(case, responses))
+            else:
+                found.append(Result(case, responses, None, None, why="the model gives a log-likelihood of no number"))
+        return found
+
+    @abstractmethod
+    def result(self, case: Case, responses: tuple[Response, ...]) -> Result:
+        """What is measured of a case, out of the log-likelihoods alone."""
+
+
+def _response(ask: Ask, score: Score) -> Response:
+    return Response(
+        role=ask.role,
+        prompt=ask.item.context,
+        response=ask.item.continuation,
+        start_token=score.encoded.start_token,
+        tokens=score.encoded.token_ids,
+        log_likelihoods=score.log_likelihoods,
+        score=score.total,
+    )
