@@ -16,6 +16,7 @@ from audit.figures import Found, add_findings, figures, maker
 from audit.places import NotThere, Places, read_cases
 from audit.probes import find_probe
 from audit.probes.base import Case, Probe
+from audit.recorded import KIND, results_path
 from audit.results import join_parts, read_items, write_results
 from audit.sampling import sample
 from curation.catalog import open_catalog, rows
@@ -27,7 +28,6 @@ from curation.workspace import Workspace
 if TYPE_CHECKING:
     from audit.model import Model
 
-KIND = "audit"
 PART_TOKENS = 16384
 """Tokens of the cases of a part: some ten seconds for 135 M parameters on one core."""
 
@@ -165,11 +165,6 @@ def _parts(probe: Probe, model: "Model", cases: Sequence[Case]) -> Iterator[Sequ
             part, tokens = [], 0
     if part:
         yield part
-
-
-def results_path(workspace: Workspace, run_id: str, probe: str) -> Path:
-    """Where the results of a probe are."""
-    return workspace.root / "audits" / run_id / f"{probe}.parquet"
 
 
 # ---- the catalog -----------------------------------------------------------------------------------

@@ -223,9 +223,13 @@ def gap(metric: Metric, groups: Mapping[str, Table], confidence: float = CONFIDE
 # ---- two checkpoints -------------------------------------------------------------------------------
 
 
-def compare(metric: Metric, first: Table, second: Table, seed: int = 0, confidence: float = CONFIDENCE) -> Figure:
-    """``second - first`` of a figure over the same items, with the p-value of a permutation that takes, unit by unit,
-    the one for the other: exact where the two are exchangeable (Good 2005, section 3.2), whatever the figure.
+def compare(
+    metric: Metric, first: Table, second: Table, seed: int = 0, confidence: float = CONFIDENCE, draws: int = DRAWS
+) -> tuple[Figure, tuple[float, float]]:
+    """``second - first`` of a figure over the same items, and the figure of each.
+
+    The p-value is that of a permutation that takes, unit by unit, the one for the other: exact where the two are
+    exchangeable (Good 2005, section 3.2), whatever the figure.
 
     Raises:
         ValueError: not the same units.
@@ -237,21 +241,21 @@ def compare(metric: Metric, first: Table, second: Table, seed: int = 0, confiden
         raise ValueError("pairs are of the same items")
     one, two = unit_sums(first, units, strata), unit_sums(second, units, strata)
     n = len(units)
+    nothing = Figure(math.nan, -math.inf, math.inf, "none", n, math.inf, math.nan, math.nan)
     if n < 2:
-        return Figure(math.nan, -math.inf, math.inf, "none", n, math.inf, math.nan, math.nan)
+        return nothing, (math.nan, math.nan)
     (value_1, without_1), (value_2, without_2) = leave_one_out(metric, one), leave_one_out(metric, two)
     value, without_U = value_2 - value_1, without_2 - without_1
     if not math.isfinite(value) or not np.isfinite(without_U).all():
-        return Figure(value, -math.inf, math.inf, "none", n, math.inf, math.nan, math.nan)
+        return nothing, (value_1, value_2)
     error = _jackknife_error(without_U)
     reach, power = float(t.ppf(0.5 + confidence / 2, n - 1)), float(t.ppf(0.8, n - 1))
-    p_value = _swapped(metric, one, two, abs(value), seed)
-    method = "paired jackknife"
+    p_value = _swapped(metric, one, two, abs(value), seed, draws)
     low, high, mde = value - reach * error, value + reach * error, (reach + power) * error
-    return Figure(value, low, high, method, n, error, mde, p_value)
+    return Figure(value, low, high, "paired jackknife", n, error, mde, p_value), (value_1, value_2)
 
 
-def _swapped(metric: Metric, one: Sums, two: Sums, distance: float, seed: int) -> float:
+def _swapped(metric: Metric, one: Sums, two: Sums, distance: float, seed: int, draws: int) -> float:
     n, width = len(one["items"]), one["items"].shape[1]
     differing_U = np.any([np.any(one[name] != two[name], axis=1) for name in one], axis=0)
     if not differing_U.any():
@@ -262,8 +266,8 @@ def _swapped(metric: Metric, one: Sums, two: Sums, distance: float, seed: int) -
     totals_2 = {name: values.sum(0) for name, values in two.items()}
     step = max(1, _AT_ONCE // max(n, width))
     as_far, done = 1, 1  # the observed one is one of them (Phipson and Smyth 2010)
-    while done <= DRAWS:
-        count = min(step, DRAWS + 1 - done)
+    while done <= draws:
+        count = min(step, draws + 1 - done)
         swap_DU = random.integers(0, 2, (count, int(differing_U.sum()))).astype(np.float64)
         change = {name: swap_DU @ values for name, values in moved.items()}
         with np.errstate(all="ignore"):

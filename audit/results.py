@@ -1,7 +1,7 @@
 """Results of cases as Parquet, one row a response: written by an audit, read by everything that makes figures."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,10 @@ class Items:
     languages_N: Sequence[str]
     groups_N: Sequence[Sequence[str]]
     strata_N: Sequence[str]
-    measures: dict[str, Any]
+    measures: Mapping[str, Any]
     """Name -> float64 [N]; NaN of an item that was not scored."""
+    scores_N: Any
+    """The score of each item, positive towards the stereotype; NaN: it has none."""
     scored_N: Any
     near_tie_N: Any
     contaminated_N: Any
@@ -114,6 +116,19 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.ids_N)
+
+    def take(self, places: Sequence[int]) -> "Items":
+        """The items at these places, in this order."""
+        chosen: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "measures":
+                chosen[each.name] = {name: values[list(places)] for name, values in value.items()}
+            elif isinstance(value, np.ndarray):
+                chosen[each.name] = value[list(places)]
+            else:
+                chosen[each.name] = [value[place] for place in places]
+        return Items(**chosen)
 
     def table(self, chosen_N: Any) -> Table:
         """Scored items among those that are chosen (bool [N])."""
@@ -155,8 +170,25 @@ def read_items(path: Path) -> Items:
         column["groups"],
         column["stratum"],
         measures,
+        np.array([np.nan if value is None else value for value in column["item_score"]], dtype=np.float64),
         scored,
         np.array(column["near_tie"], dtype=bool),
         np.array(column["contaminated"], dtype=bool),
         column["why"],
     )
+
+
+def read_texts(path: Path, ids: Sequence[str]) -> dict[str, list[str]]:
+    """Item -> the texts of its responses behind their prompts, without those that are flagged.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    columns = ["item_id", "prompt", "response", "flagged"]
+    found: dict[str, list[str]] = {each: [] for each in ids}
+    for row in pq.read_table(path, columns=columns, filters=[("item_id", "in", list(ids))]).to_pylist() if ids else ():
+        hidden = "(flagged: not shown)" if row["flagged"] else (row["prompt"] or "") + (row["response"] or "")
+        found[row["item_id"]].append(hidden)
+    return found
