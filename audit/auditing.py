@@ -20,9 +20,11 @@ from audit.recorded import KIND, results_path
 from audit.results import join_parts, read_items, write_results
 from audit.sampling import sample
 from curation.catalog import open_catalog, rows
+from curation.errors import UserError
 from curation.findings import Findings
 from curation.progress import Progress, log
 from curation.recorded import config_hash, recorded_run
+from curation.records import CheckpointClaim, now
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -73,9 +75,13 @@ def _planned(asked: Asked, seed: int, places: Places) -> Planned:
 
 
 def audit(
-    workspace: Workspace, model: "Model", config: AuditConfig, planned: Sequence[Planned]
+    workspace: Workspace, model: "Model", config: AuditConfig, planned: Sequence[Planned], run_id: str | None = None
 ) -> tuple[str, list[Done]]:
     """Run probes on a model, on record.
+
+    Args:
+        run_id: begin under this id, or go on with it; None: go on with the unfinished audit that was asked the same,
+            if there is one.
 
     Returns:
         Id of the run, and what each probe found.
@@ -102,11 +108,16 @@ def audit(
         ],
     }
     packages = ("numpy", "scipy", "torch", "transformers", "tokenizers")
-    before = _unfinished(workspace, asked)
-    if before:
+    before = _unfinished(workspace, asked) if run_id is None else (run_id, _attempts(workspace, run_id))
+    if run_id is not None:
+        _check_same(workspace, run_id, asked)
+    if before and before[1]:
         log.info("going on with audit %s", before[0])
     parent = _training_run(workspace, model)
     with recorded_run(workspace, KIND, asked, parent, config.seed, packages, before) as run_id:
+        if model.source.kind == "checkpoint":
+            claim = CheckpointClaim(checkpoint_id=model.source.id, run_id=run_id, claimed_at=now())
+            workspace.write([claim], name=run_id)
         done = []
         for number, each in enumerate(planned):
             done.append(_run(workspace, run_id, model, each, f"{each.probe.name} ({number + 1} of {len(planned)})"))
@@ -183,8 +194,21 @@ def _unfinished(workspace: Workspace, asked: dict[str, Any]) -> tuple[str, int] 
     newest = next((row for row in found if row["status"] in ("dead", "failed", "interrupted")), None)
     if newest is None:
         return None
-    attempts = sum(1 for row in workspace.rows("attempt") if row["run_id"] == newest["run_id"])
-    return newest["run_id"], attempts
+    return newest["run_id"], _attempts(workspace, newest["run_id"])
+
+
+def _check_same(workspace: Workspace, run_id: str, asked: dict[str, Any]) -> None:
+    """An audit that was begun must be gone on with as it was begun: parts of its results may be there."""
+    for row in workspace.rows("run"):
+        if row["run_id"] == run_id and row["config_hash"] != config_hash(asked):
+            raise UserError(
+                f"--run-id {run_id}: this run was asked for something else (model, probes or their data have changed); "
+                "leave --run-id out to begin another"
+            )
+
+
+def _attempts(workspace: Workspace, run_id: str) -> int:
+    return sum(1 for row in workspace.rows("attempt") if row["run_id"] == run_id)
 
 
 def _training_run(workspace: Workspace, model: "Model") -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from audit.config import AuditConfig
 from curation import options
 from curation.errors import UserError
+from curation.records import ULID_PATTERN
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -43,6 +44,8 @@ class Request:
     export_items: str | None
     format: str
     groups: bool
+    run_id: str | None
+    """The run, begun or gone on with under this id."""
 
 
 def build_parser() -> "ArgumentParser":
@@ -64,6 +67,9 @@ def build_parser() -> "ArgumentParser":
     parser.add_argument("--estimate", action="store_true", help="time and detectable effects; nothing is run")
     parser.add_argument("--export-items", metavar="FILE", help="write the items as JSONL for decontamination")
     parser.add_argument("--format", default="table", choices=("table", "json"), help="table, or JSON lines")
+    parser.add_argument(
+        "--run-id", metavar="ID", help="begin the audit under this ULID, or go on with it (as audit.watch does)"
+    )
     parser.add_argument("--groups", action="store_true", help="show the figures of all groups, too")
     parser.add_class_arguments(AuditConfig, None)
     return parser
@@ -83,9 +89,11 @@ def parse(argv: Sequence[str]) -> Request:
         config = options.instantiate(parser, parsed, AuditConfig)
     except (ArgumentError, TypeError, ValueError, OSError) as error:
         raise UserError(options.message(error, AuditConfig)) from error
+    if parsed.run_id is not None and not ULID_PATTERN.fullmatch(parsed.run_id):
+        raise UserError(f"--run-id {parsed.run_id}: is no ULID; leave it out, and one is made")
     if not parsed.list and not parsed.export_items and parsed.checkpoint is None:
         raise UserError("--checkpoint: name a checkpoint of the catalog, a folder, or smollm2")
     return Request(
         config, parsed.checkpoint, parsed.workspace, parsed.list, parsed.estimate, parsed.export_items, parsed.format,
-        parsed.groups,
+        parsed.groups, parsed.run_id,
     )  # fmt: skip

@@ -56,7 +56,7 @@ def _run(request: Any) -> int:
     if request.estimate:
         print_estimate(model, planned, request.format)
         return EXIT_DONE
-    run_id, done = audit(workspace, model, config, planned)
+    run_id, done = audit(workspace, model, config, planned, request.run_id)
     _show(request, run_id, model.source, done)
     return EXIT_SOME_FAILED if any(each.missing for each in done) else EXIT_DONE
 
