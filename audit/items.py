@@ -84,6 +84,10 @@ class TextScore:
     token_ids: tuple[int, ...]
     log_likelihoods: tuple[float, ...]
     """Natural logarithm, of each of ``token_ids``, the first left out where nothing came before it."""
+    greedy: tuple[bool, ...]
+    """Whether each was the likeliest token there."""
+    best: tuple[float, ...]
+    """Log-likelihood of the token that was the likeliest there."""
     start_token: int | None
     window: int
     """Most tokens that a token is conditioned on."""

@@ -36,6 +36,17 @@ class _Text(NamedTuple):
     offsets: tuple[tuple[int, int], ...]
 
 
+class _Scored(NamedTuple):
+    """Of tokens that are scored."""
+
+    values_N: Array
+    """Log-likelihoods."""
+    greedy_N: Array
+    """Whether each was the likeliest token."""
+    best_N: Array
+    """Log-likelihood of the token that was."""
+
+
 class Model:
     """A Llama and its tokenizer.
 
@@ -80,8 +91,8 @@ class Model:
         encoded = self.encoder.encode(items, too_long)
         asked = [(each.context_ids + each.token_ids, len(each.context_ids)) for each in encoded]
         return [
-            Score(each, tuple(scores.tolist()), tuple(greedy.tolist()))
-            for each, (scores, greedy) in zip(encoded, self._score(asked, packed), strict=True)
+            Score(each, tuple(found.values_N.tolist()), tuple(found.greedy_N.tolist()))
+            for each, found in zip(encoded, self._score(asked, packed), strict=True)
         ]
 
     def text_log_likelihood(
@@ -118,21 +129,22 @@ class Model:
                 asked.append((whole[begin:end], done - begin))
                 owners.append(number)
                 done, end = end, min(len(whole), end + stride)
-        found: list[list[float]] = [[] for _ in texts]
-        for owner, (scores, _) in zip(owners, self._score(asked, packed=False), strict=True):
-            found[owner].extend(scores.tolist())
-        return [
-            TextScore(tuple(ids), tuple(scores), first, window, stride, len(text.encode()))
-            for text, ids, scores in zip(texts, texts_ids, found, strict=True)
-        ]
+        parts: list[list[_Scored]] = [[] for _ in texts]
+        for owner, scored in zip(owners, self._score(asked, packed=False), strict=True):
+            parts[owner].append(scored)
+        found = []
+        for text, ids, part in zip(texts, texts_ids, parts, strict=True):
+            values, greedy, best = (tuple(np.concatenate(each).tolist()) for each in zip(*part, strict=True))
+            found.append(TextScore(tuple(ids), values, greedy, best, first, window, stride, len(text.encode())))
+        return found
 
-    def _score(self, asked: Sequence[tuple[packing.Ids, int]], packed: bool) -> list[tuple[Array, Array]]:
-        """For each (tokens, first that is scored): log-likelihoods, and whether each was the likeliest token."""
+    def _score(self, asked: Sequence[tuple[packing.Ids, int]], packed: bool) -> "list[_Scored]":
+        """For each (tokens, first that is scored) what is known of the tokens."""
         firsts: dict[packing.Ids, int] = {}
         for ids, first in asked:
             firsts[ids] = min(first, firsts.get(ids, first))
         sequences = list(firsts)
-        scores: dict[packing.Ids, tuple[Array, Array]] = {}
+        scores: dict[packing.Ids, _Scored] = {}
         for batch in packing.batches(packing.pack(sequences, packed), self.batch_tokens):
             members, places_N, targets_N = [], [], []
             for number, row in enumerate(batch):
@@ -141,21 +153,17 @@ class Model:
                     members.append(ids)
                     targets_N.append(np.array(ids[first:]))
                     places_N.append(np.stack((np.full(len(ids) - first, number), column_S[first - 1 :])))
-            values_N, greedy_N = self._computed(
+            computed = self._computed(
                 packing.laid_out(batch), np.concatenate(places_N, axis=1), np.concatenate(targets_N)
             )
             ends = np.cumsum([len(targets) for targets in targets_N])[:-1]
-            parts = zip(members, np.split(values_N, ends), np.split(greedy_N, ends), strict=True)
-            scores |= {ids: (values, greedy) for ids, values, greedy in parts}
-        found = []
-        for ids, first in asked:
-            values, greedy = scores[ids]
-            found.append((values[first - firsts[ids] :], greedy[first - firsts[ids] :]))
-        return found
+            split = zip(*(np.split(values_N, ends) for values_N in computed), strict=True)
+            scores |= {ids: _Scored(*values) for ids, values in zip(members, split, strict=True)}
+        return [_Scored(*(values[first - firsts[ids] :] for values in scores[ids])) for ids, first in asked]
 
-    def _computed(self, batch: packing.Batch, places_2N: Array, targets_N: Array) -> tuple[Array, Array]:
-        """Log-likelihoods of targets at places (row, column), and whether each was the likeliest; logits are computed
-        at these places alone, and once where several branches look at the same."""
+    def _computed(self, batch: packing.Batch, places_2N: Array, targets_N: Array) -> "_Scored":
+        """What is known of targets at places (row, column); logits are computed at these places alone, and once where
+        several branches look at the same."""
         import torch
 
         def there(array: Array | None) -> Any:
@@ -166,6 +174,7 @@ class Model:
         order_N = np.argsort(which_N, kind="stable")
         values_N = np.empty(len(targets_N), dtype=np.float32)
         greedy_N = np.empty(len(targets_N), dtype=bool)
+        best_N = np.empty(len(targets_N), dtype=np.float32)
         with torch.inference_mode():
             mask = there(batch.mask_BSS)
             hidden_BSE = self.network.model(
@@ -181,10 +190,12 @@ class Model:
                 low, high = np.searchsorted(which_N[order_N], (begin, begin + step))
                 here_N = order_N[low:high]
                 row_N, target_N = there(which_N[here_N] - begin), there(targets_N[here_N])
-                found_N = logits_PV[row_N, target_N] - logits_PV.logsumexp(-1)[row_N]
-                values_N[here_N] = found_N.cpu().numpy()
-                greedy_N[here_N] = (logits_PV.argmax(-1)[row_N] == target_N).cpu().numpy()
-        return values_N, greedy_N
+                total_P = logits_PV.logsumexp(-1)
+                largest_P, likeliest_P = logits_PV.max(-1)
+                values_N[here_N] = (logits_PV[row_N, target_N] - total_P[row_N]).cpu().numpy()
+                greedy_N[here_N] = (likeliest_P[row_N] == target_N).cpu().numpy()
+                best_N[here_N] = (largest_P - total_P)[row_N].cpu().numpy()
+        return _Scored(values_N, greedy_N, best_N)
 
     # ---- generation ----------------------------------------------------------------------------------
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audit.probes.base import Case, Data, Probe
+from audit.source import Source
 from curation.errors import UserError
+from curation.workspace import Workspace
 
 
 class NotThere(UserError):
@@ -14,9 +16,13 @@ class NotThere(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Folders that are looked through, in this order."""
+    """What cases can come from."""
 
     folders: Sequence[Path]
+    """Folders of published data, looked through in this order."""
+    workspace: Workspace | None = None
+    source: Source | None = None
+    """The model that is audited."""
 
     def find(self, data: Data) -> Path:
         """The folder of a probe's files: ``FOLDER/<its name>``, or a folder that itself holds them.
@@ -42,7 +48,7 @@ def read_cases(probe: Probe, places: Places) -> list[Case]:
         NotThere: its data is missing.
         UserError: its data is malformed.
     """
-    cases = probe.read(places.find(probe.data) if probe.data else Path())
+    cases = probe.cases(places)
     seen: dict[str, int] = {}
     for place, case in enumerate(cases):
         seen[case.id] = seen.get(case.id, 0) + 1

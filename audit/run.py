@@ -48,11 +48,11 @@ def _run(request: Any) -> int:
     data = request.config.data
     if data is not None and not Path(data).is_dir():
         raise UserError(f"--data {data}: there is no such folder")
-    planned = plan(request.config, Places([*([Path(data)] if data else []), workspace.root / "probes"]))
+    config, folders = request.config, [*([Path(data)] if data else []), workspace.root / "probes"]
     if request.export_items:
-        return _export(Path(request.export_items), planned)
-    config = request.config
+        return _export(Path(request.export_items), plan(config, Places(folders)))
     model = load_model(workspace, request.checkpoint, config.device, config.tokenizer, config.batch_tokens)
+    planned = plan(config, Places(folders, workspace, model.source))
     if request.estimate:
         print_estimate(model, planned, request.format)
         return EXIT_DONE

@@ -17,6 +17,7 @@ from audit.items import Item, Score
 
 if TYPE_CHECKING:
     from audit.model import Model
+    from audit.places import Places
 
 NEAR_TIE = 1e-3
 """Nats. Two log-likelihoods nearer than this may come out the other way elsewhere: batches, processors and libraries
@@ -138,6 +139,15 @@ class Probe(ABC):
     """What a reader of its figures must know."""
     scorer: ClassVar[str | None] = None
     """What judges generated text."""
+
+    def cases(self, places: "Places") -> list[Case]:
+        """All cases: those of the published data, or of what is shipped.
+
+        Raises:
+            NotThere: the data is missing; says how to get it.
+            UserError: it is malformed.
+        """
+        return self.read(places.find(self.data) if self.data else Path())
 
     @abstractmethod
     def read(self, folder: Path) -> list[Case]:
