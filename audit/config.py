@@ -7,7 +7,7 @@ from audit.probes import find_probe, probes
 from curation.errors import UserError, unknown_name
 
 SUITES: Mapping[str, Mapping[str, int | None]] = {
-    "quick": {"crows_pairs": 300, "pairs": 400, "perplexity": 48},
+    "quick": {"crows_pairs": 300, "pairs": 400, "perplexity": 32},
     "standard": dict.fromkeys(()),
     "full": {},
 }

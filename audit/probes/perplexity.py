@@ -23,9 +23,9 @@ WINDOW = 1024
 LONGEST = 4000
 """Characters of a text; the rest of a longer one is left out, so that no document is most of a figure."""
 BINS = 10
-_TOPIC = 2000
+_TOPIC = 1200
 """Characters of a topic of Python's documentation."""
-_SENTENCES = 10
+_SENTENCES = 5
 """Sentences of ours that make a text."""
 _FOLDER = "perplexity"
 
@@ -138,9 +138,8 @@ class Perplexity(Probe):
 def _case(dataset: str, language: str, text: str) -> Case:
     text = text[:LONGEST]
     mark = fingerprint(text)
-    return Case(
-        f"{dataset}-{mark}", mark, (Ask("text", Item("", text, "bos_or_eos")),), (f"texts:{dataset}",), language
-    )
+    ask = Ask("text", Item("", text, "bos_or_eos"))
+    return Case(f"{dataset}-{mark}", mark, (ask,), (f"texts:{dataset}",), language)
 
 
 def _result(case: Case, score: TextScore) -> Result:
