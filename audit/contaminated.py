@@ -19,7 +19,7 @@ WHERE k.item_set = ? AND d.shard_kind = 'kept' AND d.shard_id IN (
 
 
 def contaminated_items(workspace: Workspace, source: Source, item_set: str) -> frozenset[str]:
-    """Ids of a probe's items (``--export-items`` writes them for decontamination) that documents hold which the
+    """Ids of a probe's texts (``--export-items`` writes them for decontamination) that documents hold which the
     checkpoint, or one that it was made of, was trained on."""
     if source.kind != "checkpoint" or all(row["item_set"] != item_set for row in workspace.rows("contamination")):
         return frozenset()

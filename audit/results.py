@@ -47,6 +47,9 @@ def schema(probe: Probe) -> Any:
 def write_results(path: Path, probe: Probe, results: Iterable[Result], contaminated: frozenset[str]) -> None:
     """Write results whole or not at all; an item without a response (it could not be scored) has one row.
 
+    Args:
+        contaminated: ids of texts (``Case.texts``) that the model was trained on.
+
     Raises:
         OSError: disk full.
     """
@@ -64,7 +67,7 @@ def write_results(path: Path, probe: Probe, results: Iterable[Result], contamina
             "item_score": result.score,
             "measures": None if result.measures is None else {name: result.measures[name] for name in probe.measures},
             "near_tie": result.near_tie,
-            "contaminated": case.id in contaminated,
+            "contaminated": not contaminated.isdisjoint(case.texts),
             "why": result.why,
             "flagged": False,
         }

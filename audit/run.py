@@ -100,13 +100,14 @@ def _export(path: Path, planned: Sequence[Any]) -> int:
     from curation.workspace import write_durably
 
     lines = [
-        json.dumps({"set": each.probe.name, "item_id": case.id, "text": case.text})
+        json.dumps({"set": each.probe.name, "item_id": name, "text": text})
         for each in planned
         for case in each.cases
+        for name, text in case.texts.items()
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, "".join(f"{line}\n" for line in lines).encode())
-    print(f"{len(lines):,} items of {sum(not each.missing for each in planned)} probe(s) written to {path}")
+    print(f"{len(lines):,} texts of {sum(not each.missing for each in planned)} probe(s) written to {path}")
     missing = [each for each in planned if each.missing]
     for each in missing:
         print(f"{each.probe.name}: not exported: {each.missing}", file=sys.stderr)

@@ -124,11 +124,13 @@ def _drawn(
     choices = _choices(given, contrast)
     made = 0
     for step in range(len(choices)):
+        if made == draws:
+            return
         # Every second pair has its groups the other way round, so that neither place means a group or a direction.
         groups = contrast.groups if (start + step) % 4 < 2 else (contrast.groups[1], contrast.groups[0])
         choice = choices[(start + step) % len(choices)]
         pair = _pair(given, kind, template, groups, contrast, choice, attribute)
-        if made < draws and not used & set(pair.sentences):
+        if not used & set(pair.sentences):
             used |= set(pair.sentences)
             made += 1
             yield pair

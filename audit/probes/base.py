@@ -25,6 +25,9 @@ round sums differently, by some 2e-4."""
 
 Measures = Mapping[str, float]
 
+_ANSWER = 5
+"""Words; what is shorter is an answer, which stands in all sorts of texts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -70,9 +73,20 @@ class Case:
     """What the probe needs to measure it."""
 
     @property
-    def text(self) -> str:
-        """All that a model could have seen before, for decontamination."""
-        return "\n".join(dict.fromkeys(ask.item.context + ask.item.continuation for ask in self.asks))
+    def texts(self) -> dict[str, str]:
+        """Texts that a model could have seen before, for decontamination, each with an id of its own; short answers
+        behind a prompt are left out."""
+        texts = [
+            ask.item.context
+            + (
+                ""
+                if ask.item.context.strip() and len(ask.item.continuation.split()) < _ANSWER
+                else ask.item.continuation
+            )
+            for ask in self.asks
+        ]
+        distinct = list(dict.fromkeys(texts))
+        return {self.id if len(distinct) == 1 else f"{self.id}/{number}": text for number, text in enumerate(distinct)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +184,8 @@ class Probe(ABC):
 
     def tokens(self, model: "Model", cases: Sequence[Case]) -> int:
         """Tokens that are computed, for estimates of time."""
-        return sum(len(ids) for ids in model.encoder.ids([case.text for case in cases]))
+        texts = dict.fromkeys(text for case in cases for text in case.texts.values())
+        return sum(len(ids) for ids in model.encoder.ids(list(texts)))
 
 
 class LikelihoodProbe(Probe):
