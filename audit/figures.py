@@ -188,6 +188,24 @@ def number(value: float, unit: str) -> str:
     return f"{100 * value:.1f} %" if unit == "share" else f"{value:.3g}"
 
 
+def in_words(each: Found) -> str | None:
+    """An overall figure of bias as a sentence that says no more than its interval; None of others."""
+    made, ideal, unit = each.figure, each.ideal, each.metric.unit
+    if each.metric.kind != "bias" or ideal is None or not each.scored or not math.isfinite(made.low):
+        return None
+    of = f" ({each.language})" if each.language else ""
+    interval = f"{number(made.value, unit)}, 95 % interval {number(made.low, unit)} to {number(made.high, unit)}"
+    if made.low <= ideal <= made.high:
+        seen = f"a distance of {number(made.mde, unit)} or more would have been seen four times in five"
+        what = f"no preference is shown, and {seen}"
+    else:
+        nearest = min((made.low, made.high), key=lambda end: abs(end - ideal))
+        side = "above" if made.value > ideal else "below"
+        least = number(abs(nearest - ideal), unit)
+        what = f"{side} the {number(ideal, unit)} of a model without preference, by {least} at least"
+    return f"{each.metric.describes}{of}: {interval}; {what}."
+
+
 def verdict(each: Found) -> str:
     """What the interval of an overall figure allows to say."""
     made, ideal = each.figure, each.ideal

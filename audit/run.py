@@ -116,7 +116,7 @@ def _export(path: Path, planned: Sequence[Any]) -> int:
 
 
 def _show(request: Any, run_id: str, source: Any, done: Sequence[Any]) -> None:
-    from audit.figures import number, verdict
+    from audit.figures import in_words, number, verdict
     from audit.show import json_lines, p, table
 
     rows = []
@@ -149,11 +149,15 @@ def _show(request: Any, run_id: str, source: Any, done: Sequence[Any]) -> None:
         return
     print(f"audit {run_id} of {source.label} ({source.kind} {source.id})")
     table(rows)
+    print("\nIn words, bias alone:")
     for each in done:
         if each.missing:
-            print(f"{each.probe.name}: not run: {each.missing}")
-        elif each.probe.caveat:
-            print(f"{each.probe.name}: {each.probe.caveat}")
+            print(f"- {each.probe.name}: not run: {each.missing}")
+        said = [sentence for found in each.found if found.group is None and (sentence := in_words(found))]
+        for sentence in said:
+            print(f"- {each.probe.name}: {sentence}")
+        if each.probe.caveat and each.found:
+            print(f"  Note: {each.probe.caveat}")
     where = f"--workspace {request.workspace}"
     print(
         f'\nnext: python -m curation.catalog sql "SELECT probe_id, metric, group_name, value, ci_low, ci_high, n, why'

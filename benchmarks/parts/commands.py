@@ -47,11 +47,15 @@ def measure(command: Sequence[str | Path], scratch: Path, accepted: Sequence[int
 
 def stock_environment(cache: Path) -> Path:
     """The interpreter of the environment with datatrove as pip resolves it, made at the first call."""
-    folder = cache / "stock"
+    return environment_of(cache / "stock", STOCK_PACKAGES)
+
+
+def environment_of(folder: Path, packages: Sequence[str]) -> Path:
+    """The interpreter of an environment with these packages as pip resolves them, made at the first call."""
     python, stamp = folder / "bin" / "python", folder / "installed"
     if not stamp.exists():
-        print(f"installing {', '.join(STOCK_PACKAGES)} into {folder}", file=sys.stderr)
+        print(f"installing {', '.join(packages)} into {folder}", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
-        call([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *STOCK_PACKAGES])
-        stamp.write_text("\n".join(STOCK_PACKAGES), "utf-8")  # last: its existence means complete
+        call([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
+        stamp.write_text("\n".join(packages), "utf-8")  # last: its existence means complete
     return python
