@@ -224,11 +224,11 @@ def _shares(path: Path) -> dict[str, float]:
 
 
 def _identified(fields: Fields, forms: Mapping[tuple[str, int], tuple[str, str]]) -> tuple[_Schema, str]:
-    """The schema of a sentence, and its gender, by its id: ``technician.customer.1.male.txt``."""
+    """The schema of a sentence, and its gender, by its id: ``OCCUPATION.PARTICIPANT.ANSWER.GENDER.txt``."""
     name = fields.text("sentid")
     parts = name.split(".")
     if len(parts) != 5 or parts[2] not in ("0", "1") or parts[3] not in _GENDERS:
-        raise fields.wrong("sentid", f"{name!r}, where OCCUPATION.PARTICIPANT.0 or 1.GENDER.txt stands")
+        raise fields.wrong("sentid", f"{name!r}, where OCCUPATION.PARTICIPANT.ANSWER.GENDER.txt stands")
     schema = _Schema(parts[0], parts[1], int(parts[2]))
     participant, _ = forms.get((schema.occupation, schema.answer), (None, None))
     if participant is None or schema.participant not in ("someone", participant):
