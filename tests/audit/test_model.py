@@ -66,16 +66,6 @@ def test_scores_are_those_of_plain_forward_passes(tied: bool, packed: bool) -> N
     check(model, choices(), model.log_likelihood(choices(), packed=packed))
 
 
-def test_the_first_tokens_alone_are_scored_as_in_the_whole() -> None:
-    model = tiny()
-    for item in choices():
-        (whole,) = model.log_likelihood([item])
-        for most in (1, 3, 99):
-            (part,) = model.log_likelihood([replace(item, most=most)])
-            assert part.encoded == replace(whole.encoded, token_ids=whole.encoded.token_ids[:most])
-            np.testing.assert_allclose(part.log_likelihoods, whole.log_likelihoods[:most], atol=CLOSE, rtol=0)
-
-
 def test_logits_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = tiny().log_likelihood(choices())
     monkeypatch.setattr("audit.model.LOGITS_AT_ONCE", 7 * 410)
