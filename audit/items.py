@@ -31,6 +31,8 @@ class Item:
     """May be empty."""
     continuation: str
     start: Start
+    most: int | None = None
+    """Score at most so many tokens, the first ones; those behind them are not computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ class Encoder:
         unscored = 0
         if not ahead:  # nothing came before the first token, so that it has no probability
             ahead, scored, unscored = scored[:1], scored[1:], 1
+        scored = scored[: item.most]
         if not scored:
             raise UserError(f"item {number}: its continuation has no token to score; give text, or a start token")
         cut = max(0, len(ahead) + len(scored) - (self.longest + 1))

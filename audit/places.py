@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audit.probes.base import Case, Data, Probe
+from audit.probes.reading import matching
 from audit.source import Source
 from curation.errors import UserError
 from curation.workspace import Workspace
@@ -32,11 +33,11 @@ class Places:
         """
         for folder in self.folders:
             for each in (folder / data.folder, folder):
-                if all(any(path.is_file() for path in each.glob(pattern)) for pattern in data.files):
+                if all(matching(each, pattern) for pattern in data.files):
                     return each
         looked = ", ".join(str(folder / data.folder) for folder in self.folders)
         raise NotThere(
-            f"its data is not there: get {', '.join(data.files)} from {data.url}, and put it into {looked}, "
+            f"its data is not there: get {data.wanted} from {data.url}, and put it into {looked}, "
             "or name the folder with --data"
         )
 

@@ -84,7 +84,7 @@ def _list(form: str) -> None:
         print(f"{probe.name}  {probe.title} ({probe.kind}, version {probe.version})")
         print(f"  source: {probe.source}\n  licence: {probe.license}")
         if probe.data:
-            print(f"  data: {', '.join(probe.data.files)} in {probe.data.folder}/, from {probe.data.url}")
+            print(f"  data: {probe.data.wanted} in {probe.data.folder}/, from {probe.data.url}")
         else:
             print("  data: shipped")
         for metric in probe.metrics:

@@ -36,13 +36,18 @@ class Data:
     folder: str
     """Its name under the folder of all data."""
     files: tuple[str, ...]
-    """Patterns of its files; the probe can run when each is there at least once."""
+    """Patterns of its files; the probe can run when each is there at least once. ``a|b``: a, or else b."""
     url: str
     """Where to get it."""
     hub: str | None = None
     """Data set of the Hugging Face hub that has files of this format."""
     hub_files: tuple[str, ...] = ()
     """Patterns of them there."""
+
+    @property
+    def wanted(self) -> str:
+        """Its files, in words."""
+        return ", ".join(each.replace("|", " or ") for each in self.files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,17 +22,23 @@ class Malformed(UserError):
         super().__init__(f"{place}: {what}; put the file right, or fetch it again")
 
 
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Files of a pattern, sorted by name; of ``a|b`` those of the first of which there are any."""
+    every = (sorted(path for path in folder.glob(each) if path.is_file()) for each in pattern.split("|"))
+    return next((some for some in every if some), [])
+
+
 def find_files(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """Files of these patterns, sorted by name within each.
+    """Files of these patterns (see ``matching``), sorted by name within each.
 
     Raises:
         UserError: there is none of some pattern.
     """
     found: list[Path] = []
     for pattern in patterns:
-        some = sorted(path for path in folder.glob(pattern) if path.is_file())
+        some = matching(folder, pattern)
         if not some:
-            raise UserError(f"{folder}: has no {pattern}; put the published file there")
+            raise UserError(f"{folder}: has no {pattern.replace('|', ' or ')}; put the published file there")
         found += some
     return found
 

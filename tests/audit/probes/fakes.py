@@ -57,11 +57,11 @@ class FakeModel:
         return [self._score(item) for item in items]
 
     def _score(self, item: Item) -> Score:
-        words = item.continuation.split() or [""]
+        words = item.continuation.split()[: item.most] or [""]
         values = -3 + drawn(self.seed, item.start, item.context, item.continuation).normal(0, 1, len(words))
         if self.preference:
             values += self.preference(item.context + item.continuation) / len(words)
-        ids = tuple(self.encoder.ids([item.continuation])[0]) or (0,)
+        ids = tuple(self.encoder.ids([" ".join(words)])[0]) or (0,)
         encoded = Encoded((1,), ids, None if item.start == "none" else 1, 0, 0, False)
         return Score(encoded, tuple(values.tolist()), (False,) * len(values))
 
