@@ -27,9 +27,10 @@ help: ## show this list
 
 setup: $(VENV)/.installed ## create .venv and install everything for curation and development
 
-demo: $(VENV)/.installed ## crawl a small web site made here, curate it, train and fine-tune on it, offline (WORKSPACE=folder)
+demo: $(VENV)/.installed ## crawl a small web site made here, curate, train, fine-tune, audit, offline (WORKSPACE=folder)
 	@$(BIN)/python -m curation.demo --workspace "$(WORKSPACE)"
 	@$(BIN)/python -m training.demo --workspace "$(WORKSPACE)"
+	@$(BIN)/python -m audit.demo --workspace "$(WORKSPACE)"
 
 test: $(VENV)/.installed ## run the tests (JOBS=processes)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
