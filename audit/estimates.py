@@ -49,6 +49,9 @@ class Metric:
     to say anything."""
     scale: Scale = "linear"
     by_group: bool = True
+    among: str | None = None
+    """Measure that is 1 of the items it is about and 0 of others (a probe may have items of several kinds); None: it is
+    about all."""
 
 
 @dataclass(frozen=True)

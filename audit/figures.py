@@ -66,7 +66,7 @@ def figures(probe: Probe, items: Items) -> list[Found]:
 
 
 def _found(metric: Metric, items: Items, chosen_N: np.ndarray, language: str | None, group: str | None = None) -> Found:
-    table = items.table(chosen_N)
+    table = items.table(metric, chosen_N)
     if not len(table):
         said = next(
             (each for each, here in zip(items.whys_N, chosen_N, strict=True) if each and here), "there is no item"
@@ -83,7 +83,7 @@ def _found(metric: Metric, items: Items, chosen_N: np.ndarray, language: str | N
     if missing and group is None:
         notes.append(f"{missing:,} items not scored")
     for name, marked in (("near-ties", items.near_tie_N), ("contaminated", items.contaminated_N)):
-        count = int((marked & chosen_N & items.scored_N).sum())
+        count = int((marked & chosen_N & items.about(metric)).sum())
         if count and group is None:
             notes.append(f"{count:,} of {len(table):,} items are {name}")
     return Found(metric, metric.name, made, language, group, len(table), why="; ".join(notes) or None)
@@ -118,13 +118,16 @@ def _dimension(metric: Metric, items: Items, here_N: np.ndarray, language: str, 
             for group in groups:
                 if here_N[place] and group.partition(":")[0] == dimension:
                     members.setdefault(group, np.zeros(len(items), dtype=bool))[place] = True
+    if metric.among is not None:
+        about_N = items.about(metric)
+        members = {group: chosen for group, chosen in members.items() if (chosen & about_N).any()}
     rows = [_found(metric, items, chosen, language, group) for group, chosen in sorted(members.items())]
     adjusted = holm([row.figure.p_value for row in rows])
     yield from (replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True))
     scored = [row for row in rows if row.scored and row.figure.n >= FEWEST_UNITS]
     if len(scored) < 2 or metric.kind == "quality":
         return
-    tables = {str(row.group): items.table(members[str(row.group)]) for row in scored}
+    tables = {str(row.group): items.table(metric, members[str(row.group)]) for row in scored}
     if metric.ideal is not None:
         ideal = metric.ideal
         worst = max(scored, key=lambda row: abs(row.figure.value - ideal))
