@@ -103,12 +103,11 @@ class Pairs(LikelihoodProbe):
         kind = pairs[0].kind
         measures = dict.fromkeys(self.measures, 0.0) | {_KINDS[kind]: 1.0}
         if kind == "preference":
-            interactions = _interaction(shared), _interaction(whole)
-            if interactions[0] is None or interactions[1] is None:
-                return Result(case, responses, None, None, why=f"too few pairs are scored: {_NO_WORD}")
-            (score, squared), (_, squared_whole) = interactions
-            measures |= {"interaction": squared, "interaction_whole": squared_whole}
-            return Result(case, responses, measures, score)
+            of_shared, of_whole = _interaction(shared), _interaction(whole)
+            if of_shared is None or of_whole is None:
+                return Result(case, responses, None, None, why=f"too few of its pairs are scored: {_NO_WORD}")
+            measures |= {"interaction": of_shared[1], "interaction_whole": of_whole[1]}
+            return Result(case, responses, measures, of_shared[0])
         if not shared:
             return Result(case, responses, None, None, why=_NO_WORD)
         for suffix, difference in (("", shared[0][1]), ("_whole", whole[0][1])):
