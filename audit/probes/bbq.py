@@ -87,8 +87,8 @@ class Bbq(LikelihoodProbe):
     caveat = (
         "Read each bias score beside the accuracy: where accuracy_disamb_three is near 1 in 3, or accuracy_disamb no "
         "more than half of the answers that name a person, a bias score near 0 says that the model cannot answer, not "
-        "that it is fair. In Physical_appearance 54 % of the right answers in disambiguated contexts are the biased ones, "
-        "so that a model which gives all of them has a score of 8 % there (1 % in Disability_status)."
+        "that it is fair. In Physical_appearance 54 % of the right answers in disambiguated contexts are the biased "
+        "ones, so that a model which gives all of them has a score of 8 % there (1 % in Disability_status)."
     )
     measures = (
         *_CONDITIONS.values(),
