@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.estimates import Metric, Table
+from audit.estimates import Table
 from audit.probes.base import Probe, Result
 from curation.errors import UserError
 from curation.workspace import write_durably
@@ -115,13 +115,9 @@ class Items:
     def __len__(self) -> int:
         return len(self.ids_N)
 
-    def about(self, metric: Metric) -> Any:
-        """Which items were scored and are what a metric is about, bool [N]."""
-        return self.scored_N if metric.among is None else self.scored_N & (self.measures[metric.among] == 1)
-
-    def table(self, metric: Metric, chosen_N: Any) -> Table:
-        """Items that a metric is about, among those that are chosen (bool [N])."""
-        places = np.flatnonzero(chosen_N & self.about(metric)).tolist()
+    def table(self, chosen_N: Any) -> Table:
+        """Scored items among those that are chosen (bool [N])."""
+        places = np.flatnonzero(chosen_N & self.scored_N).tolist()
         columns = {name: values[places] for name, values in self.measures.items()}
         return Table([self.units_N[place] for place in places], columns, [self.strata_N[place] for place in places])
 
