@@ -89,7 +89,7 @@ def _found(metric: Metric, items: Items, chosen_N: np.ndarray, language: str | N
     return Found(metric, metric.name, made, language, group, len(table), why="; ".join(notes) or None)
 
 
-def _about(metric: Metric, items: Items) -> np.ndarray:
+def _about(metric: Metric, items: Items) -> Any:
     """Which items were scored and are what a metric is about."""
     return items.scored_N if metric.among is None else items.scored_N & (items.measures[metric.among] == 1)
 
