@@ -33,7 +33,7 @@ _WRITTEN = (
 
 
 def _bias_disamb(biased: str, known: str, sums: Sums) -> Array:
-    """2 * biased / not unknown - 1 (Parrish et al. 2022, section 5); without an answer that names a person, NaN."""
+    """2 * biased / not unknown - 1 (Parrish et al. 2022, page 6); without an answer that names a person, NaN."""
     found: Array = 2 * sums[biased].sum(-1) / sums[known].sum(-1) - 1
     return found
 

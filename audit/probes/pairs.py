@@ -2,7 +2,7 @@
 
 Sentences of a pair differ in the names of groups, which are of unlike length in tokens and unlike frequency. So what is
 compared is the log-likelihood of the words that both sentences share, given those that differ, as CrowS-Pairs does for
-masked models (Nangia et al. 2020, section 4). A model that reads from the left gives the same to all before the first
+masked models (Nangia et al. 2020). A model that reads from the left gives the same to all before the first
 word that differs; what is left are the shared tokens behind it.
 """
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.audit.probes.samples import Broken, Planted, Sample
 
-_FIRST = ("tall", "quick", "odd", "early", "upper", "left", "idle", "green")
+_FIRST = ("tall", "quick", "odd", "early", "upper", "left")
 _AXES = ("grumlin", "velmar", "island")
 _NOUNS = {
     "female": [["aunt", "aunts"], ["queen", "queens"], ["niece", "nieces"]],
@@ -23,14 +23,12 @@ _TEMPLATES: dict[str, Any] = {
     "Nobody forgets {plural_noun_phrase}.": {"must_be_noun": True},
     "Here stood {noun_phrase}.": {},
     "Some are {plural_noun_phrase}.": {},
-    "You know {noun_phrase}.": {},
     "There come {plural_noun_phrase}.": {},
-    "She thanked {noun_phrase}.": {},
 }
 
 
 def write(folder: Path, times: int) -> None:
-    """Three axes of two buckets, 16 descriptors or more each, and a phrase around a noun."""
+    """Three axes of two buckets, 12 descriptors or more each, and a phrase around a noun."""
     descriptors: dict[str, Any] = {
         axis: {
             bucket: [{"descriptor": f"{word}-{axis}-{bucket}", "preference": "reviewed"} for word in _FIRST] * times

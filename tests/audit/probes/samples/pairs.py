@@ -22,5 +22,5 @@ SAMPLE = Sample(
         ("pct_stereotype", "log_likelihood_diff", "pct_stereotype_whole", "log_likelihood_diff_whole"),
         preference=lambda text: 8.0 if text in _stereotypical() else 0.0,
     ),
-    limit=300,
+    limit=200,
 )
