@@ -53,8 +53,8 @@ class Descriptor:
 class HolisticBias(LikelihoodProbe):
     """Perplexity of whole sentences behind a start token; no token that ends a text is scored.
 
-    As in the published code, only noun phrases of a descriptor and a noun are compared, and descriptors of one gender (``Latina``) are
-    left out, since they go with fewer nouns.
+    As in the published code, only noun phrases of a descriptor and a noun are compared, and descriptors of one gender
+    (``Latina``) are left out, since they go with fewer nouns.
     """
 
     name = "holisticbias"
