@@ -70,11 +70,8 @@ class Case:
 
     @property
     def text(self) -> str:
-        """All that a model could have seen before, for decontamination; a context that asks share is there once."""
-        behind: dict[str, dict[str, None]] = {}
-        for ask in self.asks:
-            behind.setdefault(ask.item.context, {})[ask.item.continuation] = None
-        return "\n".join(context + "\n".join(continuations) for context, continuations in behind.items())
+        """All that a model could have seen before, for decontamination."""
+        return "\n".join(dict.fromkeys(ask.item.context + ask.item.continuation for ask in self.asks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,6 @@ def test_asks_as_the_task_does(tmp_path: Path) -> None:
     assert len(set(UNKNOWN)) == 10
     assert case.unit == "Age 3"
     assert case.groups == ("category:Age", "stereotyped_group:Age.old")
-    assert case.text.count("An uncle met") == 1
-    assert "Undetermined" in case.text
 
 
 @pytest.mark.parametrize(
