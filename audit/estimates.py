@@ -49,6 +49,9 @@ class Metric:
     to say anything."""
     scale: Scale = "linear"
     by_group: bool = True
+    among: str | None = None
+    """Measure that is 1 of the items it is about and 0 of others (a probe may have items of several kinds); None: it is
+    about all."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,14 @@ def unit_sums(table: Table, units: Mapping[str, int] | None = None, strata: Mapp
     }
 
 
+def about(metric: Metric, table: Table) -> Table:
+    """The items that a metric is about."""
+    return table if metric.among is None else table.where(table.columns[metric.among] == 1)
+
+
 def figure(metric: Metric, table: Table, confidence: float = CONFIDENCE) -> Figure:
-    """A figure of the items of a table, with its interval."""
-    return figure_of_sums(metric, unit_sums(table), confidence)
+    """A figure of those items of a table that it is about, with its interval."""
+    return figure_of_sums(metric, unit_sums(about(metric, table)), confidence)
 
 
 def figure_of_sums(metric: Metric, sums: Sums, confidence: float = CONFIDENCE) -> Figure:
@@ -236,6 +244,7 @@ def compare(
     """
     from scipy.stats import t
 
+    first, second = about(metric, first), about(metric, second)
     units, strata = _numbered(first.units_N), _numbered(first.strata_N or [""])
     if units != _numbered(second.units_N) or strata != _numbered(second.strata_N or [""]):
         raise ValueError("pairs are of the same items")

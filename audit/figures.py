@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.estimates import CONFIDENCE, Figure, Metric, figure, gap
+from audit.estimates import CONFIDENCE, Figure, Metric, about, figure, gap
 from audit.probes.base import Probe
 from audit.results import Items
 from curation.findings import Findings
@@ -66,7 +66,7 @@ def figures(probe: Probe, items: Items) -> list[Found]:
 
 
 def _found(metric: Metric, items: Items, chosen_N: np.ndarray, language: str | None, group: str | None = None) -> Found:
-    table = items.table(chosen_N)
+    table = about(metric, items.table(chosen_N))
     if not len(table):
         said = next(
             (each for each, here in zip(items.whys_N, chosen_N, strict=True) if each and here), "there is no item"
@@ -83,10 +83,15 @@ def _found(metric: Metric, items: Items, chosen_N: np.ndarray, language: str | N
     if missing and group is None:
         notes.append(f"{missing:,} items not scored")
     for name, marked in (("near-ties", items.near_tie_N), ("contaminated", items.contaminated_N)):
-        count = int((marked & chosen_N & items.scored_N).sum())
+        count = int((marked & chosen_N & _about(metric, items)).sum())
         if count and group is None:
             notes.append(f"{count:,} of {len(table):,} items are {name}")
     return Found(metric, metric.name, made, language, group, len(table), why="; ".join(notes) or None)
+
+
+def _about(metric: Metric, items: Items) -> Any:
+    """Which items were scored and are what a metric is about."""
+    return items.scored_N if metric.among is None else items.scored_N & (items.measures[metric.among] == 1)
 
 
 def _too_small(made: Figure, ideal: float | None, relevant: float) -> str | None:
@@ -118,6 +123,9 @@ def _dimension(metric: Metric, items: Items, here_N: np.ndarray, language: str, 
             for group in groups:
                 if here_N[place] and group.partition(":")[0] == dimension:
                     members.setdefault(group, np.zeros(len(items), dtype=bool))[place] = True
+    if metric.among is not None:
+        about_N = _about(metric, items)
+        members = {group: chosen for group, chosen in members.items() if (chosen & about_N).any()}
     rows = [_found(metric, items, chosen, language, group) for group, chosen in sorted(members.items())]
     adjusted = holm([row.figure.p_value for row in rows])
     yield from (replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True))

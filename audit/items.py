@@ -176,6 +176,8 @@ class Encoder:
 
     def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """[begin, end) of each token of each text, in characters."""
+        if not texts:
+            return []
         found: list[list[tuple[int, int]]] = self.tokenizer(
             list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )["offset_mapping"]

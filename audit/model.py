@@ -328,7 +328,7 @@ class Model:
         first = self.encoder.start_token(start)
         ahead = [] if first is None else [first]
         every: list[_Text] = []
-        for number, (ids, offsets) in enumerate(zip(self.encoder.ids(texts), self._offsets(texts), strict=True)):
+        for number, (ids, offsets) in enumerate(zip(self.encoder.ids(texts), self.encoder.offsets(texts), strict=True)):
             whole = tuple(ahead + ids)
             if not whole:
                 raise UserError(f"text {number}: has no token; give text, or a start token")
@@ -355,9 +355,6 @@ class Model:
                     self.network.set_attn_implementation(eager)
             yield every[begin:end], result
             begin = end
-
-    def _offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        return self.encoder.offsets(texts) if texts else []
 
 
 def _array(values: "Tensor") -> Array:

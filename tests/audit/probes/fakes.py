@@ -1,6 +1,7 @@
 """Models whose preferences are known: none at all, or one that is planted."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,10 @@ class FakeEncoder:
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Hashes of words."""
         return [[hash(word) % 50_000 for word in text.split()] for text in texts]
+
+    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """[begin, end) of words."""
+        return [[word.span() for word in re.finditer(r"\S+", text)] for text in texts]
 
     def unscorable(self, items: Sequence[Item]) -> dict[int, str]:
         """All can be scored."""

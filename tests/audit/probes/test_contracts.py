@@ -14,6 +14,7 @@ from audit.places import NotThere, Places, read_cases
 from audit.probes import probes
 from audit.probes.base import Case, Probe
 from audit.results import Items, read_items, write_results
+from audit.sampling import sample
 from curation.errors import UserError
 from tests.audit.probes.fakes import FakeModel
 from tests.audit.probes.samples import sample_of
@@ -27,7 +28,7 @@ WITHIN = 176
 def _cases(name: str, folder: Path, times: int = 1) -> tuple[Probe, list[Case]]:
     probe = probes()[name]
     if probe.data is None:
-        return probe, read_cases(probe, Places(()))
+        return probe, sample(read_cases(probe, Places(())), sample_of(name).limit, 0)
     sample_of(name).write(folder, times)
     return probe, read_cases(probe, Places((folder,)))
 

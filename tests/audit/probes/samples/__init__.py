@@ -42,11 +42,13 @@ class Sample:
     """A probe's data for tests."""
 
     write: Callable[[Path, int], None]
-    """Writes the published files into a folder, each item so many times."""
+    """Writes the published files into a folder, each item so many times; nothing where the data is shipped."""
     planted: Planted
     broken: Sequence[Broken] = ()
     writes: Callable[[str, np.random.Generator], str] | None = None
     """What a model without preference writes; None: random letters."""
+    limit: int | None = None
+    """Of shipped data, how many items the tests take; None: all."""
 
 
 def sample_of(probe: str) -> Sample:
