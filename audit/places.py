@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audit.probes.base import Case, Data, Probe
+from audit.probes.reading import matching
 from curation.errors import UserError
 
 
@@ -25,12 +26,13 @@ class Places:
             NotThere: as said.
         """
         for folder in self.folders:
-            for each in (folder / data.folder, folder):
-                if all(any(path.is_file() for path in each.glob(pattern)) for pattern in data.files):
+            for each in (*sorted(folder.glob(data.folder)), folder):
+                if all(matching(each, pattern) for pattern in data.files):
                     return each
-        looked = ", ".join(str(folder / data.folder) for folder in self.folders)
+        looked = ", ".join(str(folder / data.folder.rstrip("*")) for folder in self.folders)
+        files = ", ".join(data.files).replace("|", " or ")
         raise NotThere(
-            f"its data is not there: get {', '.join(data.files)} from {data.url}, and put it into {looked}, "
+            f"its data is not there: get {files} from {data.url}, and put it into {looked}, "
             "or name the folder with --data"
         )
 

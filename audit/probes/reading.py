@@ -30,11 +30,16 @@ def find_files(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """
     found: list[Path] = []
     for pattern in patterns:
-        some = sorted(path for path in folder.glob(pattern) if path.is_file())
+        some = matching(folder, pattern)
         if not some:
             raise UserError(f"{folder}: has no {pattern}; put the published file there")
         found += some
     return found
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Files of a pattern, or of several with | between them, sorted by name within each."""
+    return [path for each in pattern.split("|") for path in sorted(folder.glob(each)) if path.is_file()]
 
 
 def read_text(path: Path) -> str:
