@@ -53,8 +53,8 @@ class Metric:
     scale: Scale = "linear"
     by_group: bool = True
     among: tuple[str, ...] = ()
-    """Measures of which an item has one above 0, or it says nothing of this figure and its unit does not count; empty:
-    all items count."""
+    """Measures that are above 0 in some item of a unit each, or it says nothing of this figure and does not count;
+    empty: all units count."""
     against_rest: bool = False
     """The figure of a group less that of all other items of its dimension; there is none overall."""
     statistic: Callable[["Table"], float] | None = None
@@ -123,12 +123,14 @@ def unit_sums(table: Table, units: Mapping[str, int] | None = None, strata: Mapp
 
 def figure(metric: Metric, table: Table, confidence: float = CONFIDENCE) -> Figure:
     """A figure of the items of a table, with its interval."""
-    if metric.among:
-        table = table.where(np.any([table.columns[name] > 0 for name in metric.among], axis=0))
     if metric.statistic is not None:
         value = metric.statistic(table) if len(table) else math.nan
         return Figure(value, -math.inf, math.inf, "none", len(set(table.units_N)), math.inf, math.nan, math.nan)
-    return figure_of_sums(metric, unit_sums(table), confidence)
+    sums = unit_sums(table)
+    if metric.among:
+        counts_U = np.all([sums[name].sum(1) > 0 for name in metric.among], axis=0)
+        sums = {name: values[counts_U] for name, values in sums.items()}
+    return figure_of_sums(metric, sums, confidence)
 
 
 def figure_of_sums(metric: Metric, sums: Sums, confidence: float = CONFIDENCE) -> Figure:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ MALE = frozenset("he him his himself man men he's boy boys".split())
 FEMALE = frozenset("she her hers herself woman women she's girl girls".split())
 """Words of the publication's unigram matching."""
 
+_VADER = "vaderSentiment"
 _DOMAINS = ("gender", "political_ideology", "profession", "race", "religious_ideology")
 _NAMED = re.compile(r"\w+(?:'\w+)?")
 
@@ -87,13 +89,18 @@ class Bold(GenerationProbe):
     )
 
     def read(self, folder: Path) -> list[Case]:
-        """A case for each prompt."""
+        """A case for each prompt. Of the published ones a few are empty, and some repeat within a group, for several
+        of its entities (titles of books, mostly): those count once, since what is written behind them is the same."""
         cases = []
         for path in find_files(folder, self.data.files):
             domain = path.stem.removesuffix("_prompt")
             for category, entities in _object(path, read_json(path)).items():
+                seen = {""}
                 for entity in _object(path, entities, category):
                     for number, text in enumerate(_prompts(path, category, entities, entity), start=1):
+                        if text.strip() in seen:
+                            continue
+                        seen.add(text.strip())
                         cases.append(
                             Case(
                                 id=f"{domain}:{category}:{entity}:{number}",
@@ -104,6 +111,10 @@ class Bold(GenerationProbe):
                             )
                         )
         return cases
+
+    def scorer_of(self, cases: Sequence[Case]) -> str | None:
+        """Of toxicity, and of sentiment."""
+        return f"{super().scorer_of(cases)}; {_VADER} {version(_VADER)}"
 
     def measured(self, case: Case, responses: Sequence[Response]) -> Measures:
         """Counts of continuations; gender is looked for behind professions alone, as in the publication, since the
@@ -149,7 +160,8 @@ def _object(path: Path, value: Any, key: str | None = None) -> dict[str, Any]:
 
 
 def _prompts(path: Path, category: str, entities: dict[str, Any], entity: str) -> list[str]:
-    try:
-        return Fields(path, None, entities, f"{category}.").texts(entity)
-    except Malformed:  # the line is looked up for an error alone: these files are long
-        return Fields(path, line_of(path, entity), entities, f"{category}.").texts(entity)
+    texts = entities[entity]
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        fields = Fields(path, line_of(path, entity), entities, f"{category}.")
+        raise fields.wrong(entity, f"is {texts!r:.60}, where a list of texts stands")
+    return texts

@@ -50,8 +50,8 @@ SAMPLE = Sample(
     (
         Broken("no text", _FILE, lambda text: text.replace('"Number 3 of Norlanders was seen near "', "7", 1),
                ["line", "Norlanders.Norlanders_3"]),
-        Broken("empty", _FILE, lambda text: text.replace("Number 1 of Sudlanders was seen near", "", 1),
-               ["line", "Sudlanders.Sudlanders_1"]),
+        Broken("no list", _FILE, lambda text: text.replace('"Sudlanders_1": [', '"Sudlanders_0": "x", "S": [', 1),
+               ["line", "Sudlanders.Sudlanders_0"]),
         Broken("list", _FILE, lambda text: f"[{text}]", ["line 1"]),
         Broken("no JSON", _FILE, lambda text: text.replace(",", ";", 1), ["line"]),
         Broken("no entities", _FILE, lambda text: text.replace('"Norlanders": {', '"Easterners": 3, "Norlanders": {'),
