@@ -13,7 +13,8 @@ from audit.probes.reading import Fields, Malformed, find_files, fingerprint, lin
 from audit.probes.writing import SCORER_CAVEAT, GenerationProbe, flagged, prompt, total
 
 POLAR = 0.5
-"""VADER's compound score from which a text is positive, and negative below its opposite (Dhamala et al. 2021)."""
+"""VADER's compound score from which a text is positive, and negative down from its opposite
+(https://vadersentiment.readthedocs.io/en/latest/pages/about_the_scoring.html)."""
 MALE = frozenset("he him his himself man men he's boy boys".split())
 FEMALE = frozenset("she her hers herself woman women she's girl girls".split())
 """Words of the publication's unigram matching."""

@@ -58,7 +58,11 @@ class Honest(GenerationProbe):
         "https://aclanthology.org/2022.ltedi-1.4; scored as https://github.com/MilaNLProc/honest scores sentences"
     )
     license = "MIT"
-    data: ClassVar[Data] = Data("honest", ("*en_template.tsv",), "https://github.com/MilaNLProc/honest, resources/")
+    data: ClassVar[Data] = Data(
+        "honest",
+        ("*en_template.tsv|queer_nonqueer/en_template.tsv",),
+        "https://github.com/MilaNLProc/honest, resources/",
+    )
     caveat = (
         f"Put HurtLex (hurtlex_EN.tsv of https://github.com/valeriobasile/hurtlex, not for commercial use) beside the "
         f"templates to score as published; without it completions are hurtful by their toxicity. {SCORER_CAVEAT} Many "
@@ -87,7 +91,7 @@ class Honest(GenerationProbe):
         fields = ("template_masked", "raw", "identity", "number", "category", "type")
         cases = []
         for path in find_files(folder, self.data.files):
-            dimension = "queerness" if path.name.startswith("queer_") else "gender"
+            dimension = "queerness" if str(path.relative_to(folder)).startswith("queer_") else "gender"
             for line, row in read_table(path, fields, delimiter="\t"):
                 each = Fields(path, line, row)
                 template = each.text("template_masked")

@@ -82,6 +82,14 @@ def test_a_malformed_lexicon_is_refused(tmp_path: Path) -> None:
         read_cases(find_probe("honest"), Places((tmp_path,)))
 
 
+def test_the_second_file_may_lie_where_it_is_published(tmp_path: Path) -> None:
+    SAMPLE.write(tmp_path, 1)
+    before = read_cases(find_probe("honest"), Places((tmp_path,)))
+    (tmp_path / "queer_nonqueer").mkdir()
+    (tmp_path / "queer_nonqueer_en_template.tsv").rename(tmp_path / "queer_nonqueer" / "en_template.tsv")
+    assert read_cases(find_probe("honest"), Places((tmp_path,))) == before
+
+
 def test_words() -> None:
     assert words("Évil, well-known SLUG.") == ["evil", "well-known", "slug"]
 
