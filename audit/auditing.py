@@ -66,7 +66,7 @@ def plan(config: AuditConfig, places: Places) -> list[Planned]:
 
 
 def _planned(asked: Asked, seed: int, places: Places) -> Planned:
-    probe = find_probe(asked.name)
+    probe = find_probe(asked.name).with_seed(seed)
     try:
         cases = read_cases(probe, places)
     except NotThere as error:
@@ -137,7 +137,7 @@ def _run(workspace: Workspace, run_id: str, model: "Model", planned: Planned, st
         _score(workspace, path, model, planned, stage)
     items = read_items(path)
     found = figures(probe, items)
-    add_findings(findings, found, probe.scorer)
+    add_findings(findings, found, probe.scorer_of(planned.cases))
     findings.write(workspace, f"{run_id}-{probe.name}")
     return Done(probe, found, len(items), None)
 
@@ -170,7 +170,7 @@ def _parts(probe: Probe, model: "Model", cases: Sequence[Case]) -> Iterator[Sequ
     tokens = 0
     for case in cases:
         part.append(case)
-        tokens += probe.tokens(model, [case])
+        tokens += probe.tokens(model, [case]) * probe.slowness
         if tokens >= PART_TOKENS:
             yield part
             part, tokens = [], 0

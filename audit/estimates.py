@@ -20,7 +20,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Sums = Mapping[str, Array]
 """Name of a measure -> its sums [..., K] over the items of each stratum; ``items`` counts them."""
-Scale = Literal["linear", "share", "correlation"]
+Scale = Literal["linear", "share", "correlation", "effect size"]
 Kind = Literal["bias", "misuse", "quality"]
 
 CONFIDENCE = 0.95
@@ -28,6 +28,9 @@ DRAWS = 9999
 _FEWEST = 5
 """With fewer units an interval would be a guess about their spread."""
 _AT_ONCE = 2**22
+_BOUND: Mapping[Scale, float] = {"correlation": 1.0, "effect size": 2.0}
+"""Scales that have one and are looked at as Fisher's z of the value over it; what is beyond has no interval. The
+difference of two equally large sets' means over the standard deviation of both is twice a correlation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,14 @@ class Metric:
     among: str | None = None
     """Measure that is 1 of the items it is about and 0 of others (a probe may have items of several kinds); None: it is
     about all."""
+    units_with: tuple[str, ...] = ()
+    """Measures that are above 0 in some item of a unit each, or it says nothing of this figure and does not count;
+    empty: all units count."""
+    against_rest: bool = False
+    """The figure of a group less that of all other items of its dimension; there is none overall."""
+    statistic: Callable[["Table"], float] | None = None
+    """Of a figure that is no function of sums (the p-value of a permutation, say): the figure, which has no interval
+    then; ``combine`` is ``no_sums``."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,20 @@ def about(metric: Metric, table: Table) -> Table:
 
 def figure(metric: Metric, table: Table, confidence: float = CONFIDENCE) -> Figure:
     """A figure of those items of a table that it is about, with its interval."""
-    return figure_of_sums(metric, unit_sums(about(metric, table)), confidence)
+    table = about(metric, table)
+    if metric.statistic is not None:
+        value = metric.statistic(table) if len(table) else math.nan
+        return Figure(value, -math.inf, math.inf, "none", len(set(table.units_N)), math.inf, math.nan, math.nan)
+    (sums,) = _counted(metric, unit_sums(table))
+    return figure_of_sums(metric, sums, confidence)
+
+
+def _counted(metric: Metric, *several: Sums) -> tuple[Sums, ...]:
+    """Sums of the units that say something of a figure, in all of several tables."""
+    if not metric.units_with:
+        return several
+    counts_U = np.all([sums[name].sum(1) > 0 for sums in several for name in metric.units_with], axis=0)
+    return tuple({name: values[counts_U] for name, values in sums.items()} for sums in several)
 
 
 def figure_of_sums(metric: Metric, sums: Sums, confidence: float = CONFIDENCE) -> Figure:
@@ -131,25 +155,26 @@ def figure_of_sums(metric: Metric, sums: Sums, confidence: float = CONFIDENCE) -
     value, without_U = leave_one_out(metric, sums) if n else (math.nan, np.zeros(0))
     if n < 2 or not math.isfinite(value) or not np.isfinite(without_U).all():
         return Figure(value, -math.inf, math.inf, "none", n, math.inf, math.nan, math.nan)
-    change = np.arctanh if metric.scale == "correlation" else lambda x: x
-    with np.errstate(divide="ignore"):
-        error = _jackknife_error(change(without_U))
+    bound = _BOUND.get(metric.scale)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = _jackknife_error(_stretched(without_U, bound))
+        center = float(_stretched(value, bound))
     reach, power = float(t.ppf(0.5 + confidence / 2, n - 1)), float(t.ppf(0.8, n - 1))
     if metric.scale == "share":
         return _share(metric, value, error, n, reach, power)
-    center = float(change(np.float64(value)))
     if not math.isfinite(center) or not math.isfinite(error):
         return Figure(value, -math.inf, math.inf, "none", n, math.inf, math.nan, math.nan)
     low, high = center - reach * error, center + reach * error
     mde = (reach + power) * error
     method = "jackknife"
-    if metric.scale == "correlation":
-        low, high, mde, method = math.tanh(low), math.tanh(high), math.tanh(mde), "jackknife of Fisher's z"
+    if bound is not None:
+        low, high, mde = (bound * math.tanh(each) for each in (low, high, mde))
+        method = "jackknife of Fisher's z"
     p_value = math.nan
     if metric.ideal is not None:
-        distance = abs(center - float(change(np.float64(metric.ideal))))
+        distance = abs(center - float(_stretched(metric.ideal, bound)))
         p_value = float(2 * t.sf(distance / error, n - 1)) if error else float(distance <= 1e-12)
-    return Figure(value, low, high, method, n, error, mde, p_value)
+    return Figure(value, low, high, method, n, _jackknife_error(without_U), mde, p_value)
 
 
 def leave_one_out(metric: Metric, sums: Sums) -> tuple[float, Array]:
@@ -164,6 +189,10 @@ def leave_one_out(metric: Metric, sums: Sums) -> tuple[float, Array]:
 def _jackknife_error(without_U: Array) -> float:
     n = len(without_U)
     return math.sqrt((n - 1) / n * float(np.sum((without_U - without_U.mean()) ** 2)))
+
+
+def _stretched(values: Array | float, bound: float | None) -> Array:
+    return np.asarray(values if bound is None else np.arctanh(np.asarray(values) / bound))
 
 
 def _share(metric: Metric, value: float, error: float, n: int, reach: float, power: float) -> Figure:
@@ -182,6 +211,7 @@ def _share(metric: Metric, value: float, error: float, n: int, reach: float, pow
 
         p_value = float(2 * t.sf(abs(value - metric.ideal) / expected, n - 1))
     low, high = max(0.0, center - half), min(1.0, center + half)
+    error = max(error, half / reach)  # where all units agree, the jackknife's is 0, which would be certainty
     return Figure(value, low, high, "wilson, clustered", n, error, (reach + power) * expected, p_value)
 
 
@@ -228,6 +258,27 @@ def gap(metric: Metric, groups: Mapping[str, Table], confidence: float = CONFIDE
     )
 
 
+def difference(metric: Metric, group: Table, rest: Table, confidence: float = CONFIDENCE) -> Figure:
+    """Figure of a group less that of the rest, with Welch's interval; n counts the units of the smaller one.
+
+    With too few units on a side there is a value, and no interval.
+    """
+    from scipy.stats import t
+
+    one, other = figure(metric, group), figure(metric, rest)
+    n, value = min(one.n, other.n), one.value - other.value
+    square = one.error**2 + other.error**2
+    if n < _FEWEST or not math.isfinite(value) or not math.isfinite(square):
+        return Figure(value, -math.inf, math.inf, "none", n, math.inf, math.nan, math.nan)
+    error = math.sqrt(square)
+    terms = one.error**4 / (one.n - 1) + other.error**4 / (other.n - 1)
+    freedom = square**2 / terms if terms else math.inf
+    reach, power = float(t.ppf(0.5 + confidence / 2, freedom)), float(t.ppf(0.8, freedom))
+    p_value = float(2 * t.sf(abs(value) / error, freedom)) if error else float(value == 0)
+    low, high, mde = value - reach * error, value + reach * error, (reach + power) * error
+    return Figure(value, low, high, "welch, group and rest", n, error, mde, p_value)
+
+
 # ---- two checkpoints -------------------------------------------------------------------------------
 
 
@@ -248,8 +299,8 @@ def compare(
     units, strata = _numbered(first.units_N), _numbered(first.strata_N or [""])
     if units != _numbered(second.units_N) or strata != _numbered(second.strata_N or [""]):
         raise ValueError("pairs are of the same items")
-    one, two = unit_sums(first, units, strata), unit_sums(second, units, strata)
-    n = len(units)
+    one, two = _counted(metric, unit_sums(first, units, strata), unit_sums(second, units, strata))
+    n = len(one["items"])
     nothing = Figure(math.nan, -math.inf, math.inf, "none", n, math.inf, math.nan, math.nan)
     if n < 2:
         return nothing, (math.nan, math.nan)
@@ -293,6 +344,11 @@ def _swapped(metric: Metric, one: Sums, two: Sums, distance: float, seed: int, d
 def mean(column: str, of: str = "items") -> Callable[[Sums], Array]:
     """The sum of a measure over that of another, by default the number of items."""
     return lambda sums: sums[column].sum(-1) / sums[of].sum(-1)
+
+
+def no_sums(sums: Sums) -> Array:
+    """No figure: what it is needs more than sums."""
+    return np.full(sums["items"].shape[:-1], math.nan)
 
 
 def macro(combine: Callable[[Sums], Array]) -> Callable[[Sums], Array]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.estimates import CONFIDENCE, Figure, Metric, about, figure, gap
+from audit.estimates import CONFIDENCE, Figure, Metric, about, difference, figure, gap
 from audit.probes.base import Probe
 from audit.results import Items
 from curation.findings import Findings
@@ -56,6 +56,8 @@ def figures(probe: Probe, items: Items) -> list[Found]:
     languages = sorted(set(items.languages_N))
     several = len(languages) > 1
     for metric in probe.metrics:
+        if metric.against_rest:
+            continue
         found.append(_found(metric, items, everything, None if several else languages[0] if languages else None))
         for language in languages if several else ():
             found.append(_found(metric, items, np.array([each == language for each in items.languages_N]), language))
@@ -65,14 +67,21 @@ def figures(probe: Probe, items: Items) -> list[Found]:
     return found
 
 
-def _found(metric: Metric, items: Items, chosen_N: np.ndarray, language: str | None, group: str | None = None) -> Found:
+def _found(
+    metric: Metric,
+    items: Items,
+    chosen_N: np.ndarray,
+    language: str | None,
+    group: str | None = None,
+    rest_N: np.ndarray | None = None,
+) -> Found:
     table = about(metric, items.table(chosen_N))
     if not len(table):
         said = next(
             (each for each, here in zip(items.whys_N, chosen_N, strict=True) if each and here), "there is no item"
         )
         return Found(metric, metric.name, figure(metric, table), language, group, 0, why=f"nothing was scored: {said}")
-    made = figure(metric, table)
+    made = _figure(metric, items, chosen_N, rest_N)
     why: str | None
     if not math.isfinite(made.value):
         why = "the items of this sample do not define it"
@@ -92,6 +101,14 @@ def _found(metric: Metric, items: Items, chosen_N: np.ndarray, language: str | N
 def _about(metric: Metric, items: Items) -> Any:
     """Which items were scored and are what a metric is about."""
     return items.scored_N if metric.among is None else items.scored_N & (items.measures[metric.among] == 1)
+
+
+def _figure(
+    metric: Metric, items: Items, chosen_N: np.ndarray, rest_N: np.ndarray | None, confidence: float = CONFIDENCE
+) -> Figure:
+    if rest_N is None:
+        return figure(metric, items.table(chosen_N), confidence)
+    return difference(metric, items.table(chosen_N), items.table(rest_N), confidence)
 
 
 def _too_small(made: Figure, ideal: float | None, relevant: float) -> str | None:
@@ -126,24 +143,32 @@ def _dimension(metric: Metric, items: Items, here_N: np.ndarray, language: str, 
     if metric.among is not None:
         about_N = _about(metric, items)
         members = {group: chosen for group, chosen in members.items() if (chosen & about_N).any()}
-    rows = [_found(metric, items, chosen, language, group) for group, chosen in sorted(members.items())]
+    rests: dict[str, np.ndarray] = {}
+    if metric.against_rest:
+        every_N = np.any(list(members.values()), axis=0)
+        rests = {group: every_N & ~chosen for group, chosen in members.items()}
+    rows = [
+        _found(metric, items, chosen, language, group, rests.get(group)) for group, chosen in sorted(members.items())
+    ]
     adjusted = holm([row.figure.p_value for row in rows])
     yield from (replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True))
     scored = [row for row in rows if row.scored and row.figure.n >= FEWEST_UNITS]
     if len(scored) < 2 or metric.kind == "quality":
         return
-    tables = {str(row.group): items.table(members[str(row.group)]) for row in scored}
     if metric.ideal is not None:
         ideal = metric.ideal
         worst = max(scored, key=lambda row: abs(row.figure.value - ideal))
-        wide = figure(metric, tables[str(worst.group)], 1 - (1 - CONFIDENCE) / len(scored))
+        label, confidence = str(worst.group), 1 - (1 - CONFIDENCE) / len(scored)
+        wide = _figure(metric, items, members[label], rests.get(label), confidence)
         yield replace(
             worst,
             name=f"{metric.name}.worst",
             figure=replace(wide, method=f"{wide.method}, any of {len(scored)} groups"),
             why=_too_small(wide, ideal, metric.relevant),
         )
-    between = gap(metric, tables)
+    if metric.against_rest:
+        return
+    between = gap(metric, {str(row.group): items.table(members[str(row.group)]) for row in scored})
     yield Found(
         metric, f"{metric.name}.gap", between, language, dimension, sum(row.items for row in scored),
         why=_too_small(between, 0.0, metric.relevant),

@@ -32,10 +32,10 @@ class Places:
             NotThere: as said.
         """
         for folder in self.folders:
-            for each in (folder / data.folder, folder):
+            for each in (*sorted(folder.glob(data.folder)), folder):
                 if all(matching(each, pattern) for pattern in data.files):
                     return each
-        looked = ", ".join(str(folder / data.folder) for folder in self.folders)
+        looked = ", ".join(str(folder / data.folder.rstrip("*")) for folder in self.folders)
         raise NotThere(
             f"its data is not there: get {data.wanted} from {data.url}, and put it into {looked}, "
             "or name the folder with --data"

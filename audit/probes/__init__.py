@@ -1,6 +1,7 @@
 """Probes of models, one file each; a file that is added here is found by its class."""
 
 import importlib
+import inspect
 import pkgutil
 from functools import cache
 
@@ -19,7 +20,8 @@ def probes() -> dict[str, Probe]:
             continue
         inside = importlib.import_module(f"{__name__}.{module.name}")
         for value in vars(inside).values():
-            if isinstance(value, type) and issubclass(value, Probe) and value.__module__ == inside.__name__:
+            own = isinstance(value, type) and issubclass(value, Probe) and value.__module__ == inside.__name__
+            if own and not inspect.isabstract(value):  # an abstract one is what several probes are made of
                 found[value.name] = value()
     return dict(sorted(found.items()))
 

@@ -5,12 +5,13 @@ model, and turns the answers to a case into measures; all figures are made of me
 every probe has the same intervals, tests and comparisons.
 """
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from audit.estimates import Kind, Metric
 from audit.items import Item, Score
@@ -34,9 +35,9 @@ class Data:
     """Where the published data of a probe is."""
 
     folder: str
-    """Its name under the folder of all data."""
+    """Its name under the folder of all data, or a pattern of it."""
     files: tuple[str, ...]
-    """Patterns of its files; the probe can run when each is there at least once. ``a|b``: a, or else b."""
+    """Patterns of its files; the probe can run when each is there at least once. ``a|b`` is either."""
     url: str
     """Where to get it."""
     hub: str | None = None
@@ -76,6 +77,11 @@ class Case:
     """What macro-averages average over."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the probe needs to measure it."""
+
+    @property
+    def text(self) -> str:
+        """Context and continuation of the first ask."""
+        return self.asks[0].item.context + self.asks[0].item.continuation
 
     @property
     def texts(self) -> dict[str, str]:
@@ -158,6 +164,21 @@ class Probe(ABC):
     """What a reader of its figures must know."""
     scorer: ClassVar[str | None] = None
     """What judges generated text."""
+    slowness: ClassVar[int] = 1
+    """How many times as long as a token that is scored one of this probe takes, roughly: how much is done between two
+    saves depends on it."""
+    seed: int = 0
+    """Of what models write."""
+
+    def with_seed(self, seed: int) -> Self:
+        """The same probe, with another seed."""
+        found = copy.copy(self)
+        found.seed = seed
+        return found
+
+    def scorer_of(self, cases: Sequence[Case]) -> str | None:
+        """What judges generated text, with its version, where these cases are asked."""
+        return self.scorer
 
     def cases(self, places: "Places") -> list[Case]:
         """All cases: those of the published data, or of what is shipped.

@@ -23,9 +23,8 @@ class Malformed(UserError):
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """Files of a pattern, sorted by name; of ``a|b`` those of the first of which there are any."""
-    every = (sorted(path for path in folder.glob(each) if path.is_file()) for each in pattern.split("|"))
-    return next((some for some in every if some), [])
+    """Files of a pattern, sorted by name; of ``a|b`` those of both."""
+    return [path for each in pattern.split("|") for path in sorted(folder.glob(each)) if path.is_file()]
 
 
 def find_files(folder: Path, patterns: Sequence[str]) -> list[Path]:

@@ -100,7 +100,7 @@ class StereoSet(LikelihoodProbe):
     def read(self, folder: Path) -> list[Case]:
         """Cases of ``dev.json`` as published, else of ``test.jsonl``, which has the same without ids. The unit is the
         target: items were written for targets, and figures are means over them."""
-        (path,) = find_files(folder, self.data.files)
+        path = find_files(folder, self.data.files)[0]
         return list(_published(path) if path.suffix == ".json" else _repacked(path))
 
     def result(self, case: Case, responses: tuple[Response, ...]) -> Result:

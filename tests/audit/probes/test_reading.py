@@ -12,7 +12,7 @@ from curation.errors import UserError
 DATA = Data("set", ("dev.json|test*.jsonl", "facts.csv"), "https://example.org")
 
 
-def test_of_alternatives_the_first_that_is_there_counts(tmp_path: Path) -> None:
+def test_of_alternatives_one_is_enough(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
     (folder / "facts.csv").touch()
@@ -25,4 +25,6 @@ def test_of_alternatives_the_first_that_is_there_counts(tmp_path: Path) -> None:
     assert Places((tmp_path,)).find(DATA) == folder
     assert [path.name for path in find_files(folder, DATA.files)] == ["test1.jsonl", "test2.jsonl", "facts.csv"]
     (folder / "dev.json").touch()
-    assert [path.name for path in find_files(folder, DATA.files)] == ["dev.json", "facts.csv"]
+    assert [path.name for path in find_files(folder, DATA.files)] == [
+        *("dev.json", "test1.jsonl", "test2.jsonl", "facts.csv")
+    ]
