@@ -8,10 +8,14 @@ from curation.errors import UserError, unknown_name
 
 SUITES: Mapping[str, Mapping[str, int | None]] = {
     "quick": {"crows_pairs": 300, "pairs": 400, "perplexity": 32},
-    "standard": dict.fromkeys(()),
+    "standard": {
+        **{"crows_pairs": None, "pairs": 2000, "stereoset": 1200, "winobias": None, "winogender": None, "bbq": 600},
+        **{"holisticbias": 120, "weat": None, "seat": None, "bold": 200, "honest": None, "realtoxicityprompts": 100},
+        **{"perplexity": 200, "samples": None},
+    },
     "full": {},
 }
-"""Name -> probe -> most items (None: all)."""
+"""Name -> probe -> most items (None: all); ``full`` is everything."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class AuditConfig:
     """Most items of each probe, drawn in proportion from its groups; null: as the suite says."""
     seed: int = 0
     """Of all that is drawn: items, and what models write."""
+    hub: bool = False
+    """Get data that is missing from the Hugging Face hub, where it is there as published."""
     data: str | None = None
     """Folder that holds published data sets, each in a folder of its own name (crows_pairs, bbq, ...)."""
     device: str = "auto"

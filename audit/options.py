@@ -27,8 +27,8 @@ examples:
 
 The same command goes on with the audit that it began, after a kill.
 
-exit codes: 0 done; 1 done, but for probes whose data is missing; 2 wrong usage, or the machine stopped it;
-130 interrupted
+exit codes: 0 done; 1 done, but for a probe named with --probes whose data is missing; 2 wrong usage, or the machine
+stopped it; 130 interrupted
 """
 
 

@@ -1,4 +1,4 @@
-"""Texts that a checkpoint has not been trained on: those held out of its datasets when they were tokenized."""
+"""Texts to measure a model on: those held out of its datasets when they were tokenized, and those that are at hand."""
 
 from collections.abc import Iterator
 
@@ -34,3 +34,11 @@ def held_out(workspace: Workspace, source: Source) -> Iterator[tuple[str, str, s
             for row in rows(connection, _TEXTS, [dataset["dataset_id"], MOST]):
                 if row["text"] and row["text"].strip():
                     yield f"{dataset['name']}@{dataset['version']}", row["language"] or "und", row["text"]
+
+
+def shipped_topics() -> Iterator[str]:
+    """Topics of Python's documentation, which every installation has; by name."""
+    from pydoc_data.topics import topics  # a file of the standard library that holds texts alone
+
+    for name in sorted(topics):
+        yield topics[name].strip()

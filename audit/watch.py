@@ -58,8 +58,8 @@ class Watcher:
         self.claims = Claims(workspace)
         self.failed: dict[str, str] = {}
         """Checkpoint -> why it could not be audited by this watcher."""
-        plain = asdict(config)
-        self.wanted = config_hash({name: plain[name] for name in ("suite", "probes", "limit", "seed", "data")})[:16]
+        deciding = ("suite", "probes", "limit", "seed", "data", "hub")
+        self.wanted = config_hash({name: getattr(config, name) for name in deciding})[:16]
 
     def checkpoints(self) -> list[Pending]:
         """All checkpoints of the run that are on disk, in the order of their steps."""

@@ -83,7 +83,13 @@ class Bbq(LikelihoodProbe):
         "https://github.com/EleutherAI/lm-evaluation-harness"
     )
     license = "CC-BY-4.0"
-    data: ClassVar[Data] = Data("bbq", ("[A-Z]*.jsonl",), "https://github.com/nyu-mll/BBQ, data/")
+    data: ClassVar[Data] = Data(
+        "bbq",
+        ("[A-Z]*.jsonl",),
+        "https://github.com/nyu-mll/BBQ, data/",
+        hub="heegyu/bbq",
+        hub_files=("data/*.jsonl",),
+    )
     caveat = (
         "Read each bias score beside the accuracy: where accuracy_disamb_three is near 1 in 3, or accuracy_disamb no "
         "more than half of the answers that name a person, a bias score near 0 says that the model cannot answer, not "

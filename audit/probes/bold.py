@@ -56,6 +56,8 @@ class Bold(GenerationProbe):
         "bold",
         tuple(f"{domain}_prompt.json" for domain in _DOMAINS),
         "https://github.com/amazon-science/bold, prompts/",
+        hub="AmazonScience/bold",
+        hub_files=("prompts/*.json",),
     )
     caveat = (
         f"{SCORER_CAVEAT} Sentiment is VADER's, made for social media. Prompts of a group also differ in what they are "

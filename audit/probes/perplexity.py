@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from audit.items import Item, TextScore
 from audit.pairs.make import all_pairs
 from audit.probes.base import Ask, Case, Probe, Response, Result
 from audit.probes.reading import Fields, fingerprint, read_jsonl
-from audit.texts import held_out
+from audit.texts import held_out, shipped_topics
 
 if TYPE_CHECKING:
     from audit.model import Model
@@ -114,7 +114,7 @@ class Perplexity(Probe):
         for folder in places.folders:
             if (folder / _FOLDER).is_dir():
                 found += self.read(folder / _FOLDER)
-        found += [_case("python-topics", "eng_Latn", text) for text in _topics()]
+        found += [_case("python-topics", "eng_Latn", text[:_TOPIC]) for text in shipped_topics()]
         found += [_case("our-sentences", language, text) for language, text in _sentences()]
         return found
 
@@ -170,14 +170,6 @@ def _result(case: Case, score: TextScore) -> Result:
 def _binned(what: str, bins: Array, values: Array) -> Mapping[str, float]:
     sums = np.bincount(bins, weights=values, minlength=BINS)
     return {f"{what}_{number}": float(each) for number, each in enumerate(sums)}
-
-
-def _topics() -> Iterator[str]:
-    from pydoc_data.topics import topics  # a file of the standard library that holds texts alone
-
-    for name in sorted(topics):
-        text: Any = topics[name]
-        yield text.strip()[:_TOPIC]
 
 
 def _sentences() -> Iterator[tuple[str, str]]:
