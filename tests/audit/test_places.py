@@ -52,7 +52,7 @@ def test_a_hub_out_of_reach_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
         raise ConnectionError("no route")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    with pytest.raises(NotThere, match="someone/set: ConnectionError.*get .* from https://example.org"):
+    with pytest.raises(NotThere, match=r"someone/set: ConnectionError.*get .* from https://example\.org"):
         Places((tmp_path,), download=True).find(DATA)
 
 
