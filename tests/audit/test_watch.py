@@ -125,8 +125,8 @@ def test_a_checkpoint_that_cannot_be_read_holds_nothing_up(writer_of: Any, tmp_p
     writer = writer_of(2, 0.0)
     writer.process.wait()
     workspace = Workspace(tmp_path / "W")
-    (broken,) = checkpoint_folder(workspace, writer.run_id, 1).rglob("*.safetensors")
-    broken.write_bytes(b"no weights")
+    for broken in checkpoint_folder(workspace, writer.run_id, 1).rglob("*.safetensors"):
+        broken.write_bytes(b"no weights")
     watcher = _watch(tmp_path / "W", writer.run_id, "--once")
     out, err = watcher.communicate(timeout=200)
     assert watcher.returncode == EXIT_SOME_FAILED, err
