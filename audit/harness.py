@@ -105,7 +105,7 @@ class HarnessTask(LikelihoodProbe):
         if self.task not in manager.all_subtasks:
             raise UserError(f"{self.name}: {_no_task(self.task, manager, folders)}")
         try:
-            newer = hasattr(manager, "load")  # 0.4.9 has another name for it
+            newer = hasattr(manager, "load")  # 0.4.11 and before have another name for it
             made = manager.load([self.task])["tasks"] if newer else manager.load_task_or_group([self.task])
         except Exception as error:  # what reads a data set raises whatever it likes
             _refuse(self.name, error)
@@ -178,8 +178,13 @@ def _case(made: Any, number: int, requests: Sequence[Any]) -> Case:
 @cache
 def _manager(own: tuple[Path, ...], defaults: bool) -> Any:
     """The tasks of folders, and those that lm-evaluation-harness brings: reading its 13,000 files takes seconds."""
-    from lm_eval.tasks import TaskManager
-
+    try:
+        from lm_eval.tasks import TaskManager
+    except Exception as error:  # an older one than the transformers here, say, fails in ways of its own
+        raise UserError(
+            f"lm-evaluation-harness cannot be imported ({type(error).__name__}: {error}): "
+            f"{INSTALL.replace('install', 'install --upgrade', 1)}"
+        ) from error
     return TaskManager(include_path=[str(folder) for folder in own], include_defaults=defaults)
 
 

@@ -4,6 +4,7 @@
 import importlib.metadata
 import json
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,12 @@ def test_names_and_versions(monkeypatch: pytest.MonkeyPatch, installed: str, fit
     else:
         with pytest.raises(UserError, match=installed):
             asked_probes(config)
+
+
+def test_one_that_does_not_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
+    with pytest.raises(UserError, match=r"cannot be imported \(ModuleNotFoundError.*install --upgrade 'lm-eval>=0.4.9"):
+        harness._manager((tmp_path,), True)
 
 
 def test_no_suite_holds_its_tasks_and_the_list_names_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,8 +294,8 @@ def test_data_that_is_missing_is_not_run_and_nothing_is_downloaded(
     with pytest.raises(NotThere, match="--hub true"):
         find_probe(NAME).cases(Places((folder,)))
     assert not tried
-    with monkeypatch.context() as patched, pytest.raises(NotThere):
-        patched.setattr(time, "sleep", lambda seconds: None)  # between two tries
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between two tries
+    with pytest.raises(NotThere):
         find_probe(NAME).cases(Places((folder,), download=True))
     assert tried, "what was asked for is looked for"
     saved(tmp_path / "a")
