@@ -143,7 +143,7 @@ def _run(workspace: Workspace, run_id: str, model: "Model", planned: Planned, st
 
 
 def _score(workspace: Workspace, path: Path, model: "Model", planned: Planned, stage: str) -> None:
-    folder = path.parent / "parts" / planned.probe.name
+    folder = path.parent / "parts" / path.stem
     contaminated = contaminated_items(workspace, model.source, planned.probe.name)
     parts = list(_parts(planned.probe, model, planned.cases))
     files = [folder / f"{number:05d}.parquet" for number in range(len(parts))]

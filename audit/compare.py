@@ -65,7 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> None:
     from audit.comparing import common, corrected, differences, flips
     from audit.estimates import DRAWS
-    from audit.probes import find_probe
     from audit.recorded import KIND, find_audited
     from audit.results import read_items
     from curation.recorded import recorded_run
@@ -86,10 +85,10 @@ def _run(arguments: argparse.Namespace) -> None:
     }
     pairs = {name: common(read_items(first.results[name]), read_items(second.results[name])) for name in names}
     with recorded_run(workspace, KIND, config, seed=arguments.seed, packages=("numpy", "scipy")) as run_id:
-        wanted = sum(len(find_probe(name).metrics) * 12 for name in names)
+        wanted = sum(len(first.probe(name).metrics) * 12 for name in names)
         draws = max(DRAWS, 100 * wanted)  # the least p-value, times the number of tests, must be able to be small
         found = corrected(
-            [each for name in names for each in differences(find_probe(name), *pairs[name], arguments.seed, draws)]
+            [each for name in names for each in differences(first.probe(name), *pairs[name], arguments.seed, draws)]
         )
         _record(workspace, run_id, first.source, second.source, found)
     flipped = {name: flips(*pairs[name]) for name in names}
@@ -101,13 +100,15 @@ def _names(asked: str | None, first: Any, second: Any) -> list[str]:
 
     both = sorted(first.results.keys() & second.results.keys())
     if asked is not None:
-        both = [find_probe(name.strip()).name for name in asked.split(",") if name.strip()]
+        both = [name.strip() for name in asked.split(",") if name.strip()]
         for name in both:
             for each in (first, second):
                 if name not in each.results:
-                    raise UserError(f"--probes {name}: {each.source.label} was not audited with it")
+                    raise UserError(f"--probes {find_probe(name).name}: {each.source.label} was not audited with it")
     for name in both:
-        if len({first.versions[name], second.versions[name], find_probe(name).version}) > 1:
+        one, other = first.probe(name), second.probe(name)
+        versions = {first.versions[name], second.versions[name], one.version}
+        if len(versions) > 1 or one.measures != other.measures:
             raise UserError(f"{name}: the two audits are of different versions of the probe; audit both again")
     if not both:
         raise UserError(

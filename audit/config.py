@@ -25,7 +25,8 @@ class AuditConfig:
     suite: str = "quick"
     """Which probes, with how many items: quick (minutes on a CPU), standard, or full (everything there is)."""
     probes: str | None = None
-    """Names of probes, separated by commas, in place of those of the suite; with all their items but for --limit."""
+    """Names of probes, separated by commas, in place of those of the suite; with all their items but for --limit.
+    ``lm_eval:TASK`` is a task of lm-evaluation-harness, where that is installed."""
     limit: int | None = None
     """Most items of each probe, drawn in proportion from its groups; null: as the suite says."""
     seed: int = 0
@@ -63,7 +64,7 @@ def asked_probes(config: AuditConfig) -> Sequence[Asked]:
     if config.probes is not None:
         names = [name.strip() for name in config.probes.split(",") if name.strip()]
         if not names:
-            raise UserError(f"--probes: names none; valid: {', '.join(probes())}")
+            raise UserError(f"--probes: names none; valid: {', '.join(probes())}, lm_eval:TASK")
         return [Asked(find_probe(name).name, config.limit) for name in dict.fromkeys(names)]
     suite = SUITES[config.suite] or dict.fromkeys(probes())
     return [Asked(name, _smaller(limit, config.limit)) for name, limit in suite.items()]

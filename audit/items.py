@@ -216,7 +216,7 @@ class Encoder:
             for number, (item, (context, _), whole) in enumerate(zip(items, split, wholes, strict=True))
         ]
 
-    def unscorable(self, items: Sequence[Item]) -> dict[int, str]:
+    def unscorable(self, items: Sequence[Item], too_long: TooLong = "refuse") -> dict[int, str]:
         """Place -> why, of the items that ``encode`` refuses."""
         split = [moved_spaces(item.context, item.continuation) for item in items]
         contexts = self.ids([context for context, _ in split])
@@ -224,7 +224,7 @@ class Encoder:
         found = {}
         for number, (item, context, whole) in enumerate(zip(items, contexts, wholes, strict=True)):
             try:
-                self._encoded(number, item, context, whole, "refuse")
+                self._encoded(number, item, context, whole, too_long)
             except UserError as error:
                 found[number] = str(error).partition(": ")[2]
         return found

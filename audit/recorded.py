@@ -5,7 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from audit.harness import PREFIX, HarnessTask
+from audit.probes import find_probe
+from audit.probes.base import Probe
+from audit.results import read_items
 from audit.source import Source
 from curation.catalog import open_catalog, rows
 from curation.errors import UserError
@@ -37,8 +42,8 @@ def model_audits(workspace: Workspace) -> list[Recorded]:
 
 
 def results_path(workspace: Workspace, run_id: str, probe: str) -> Path:
-    """Where the results of a probe are."""
-    return workspace.root / "audits" / run_id / f"{probe}.parquet"
+    """Where the results of a probe are; what no file name should hold (``lm_eval:``) is percent-encoded."""
+    return workspace.root / "audits" / run_id / f"{quote(probe, safe='')}.parquet"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,16 @@ class Audited:
     results: Mapping[str, Path]
     versions: Mapping[str, str]
     """Probe -> its version then."""
+
+    def probe(self, name: str) -> Probe:
+        """The probe that the results of this name are of; that of a task of lm-evaluation-harness as it was then.
+
+        Raises:
+            UserError: its results cannot be read.
+        """
+        if not name.startswith(PREFIX):
+            return find_probe(name)
+        return HarnessTask(name, self.versions[name], list(read_items(self.results[name]).measures))
 
 
 def find_audited(workspace: Workspace, reference: str) -> Audited:

@@ -63,6 +63,7 @@ def _run(request: Any) -> int:
 
 
 def _list(form: str) -> None:
+    from audit.harness import INSTALL, PREFIX
     from audit.probes import probes
     from audit.show import json_lines
 
@@ -94,6 +95,7 @@ def _list(form: str) -> None:
         if probe.caveat:
             print(f"  note: {probe.caveat}")
         print()
+    print(f"{PREFIX}TASK  any task of lm-evaluation-harness that asks for log-likelihoods ({INSTALL})\n")
     print("next: python -m audit.run --checkpoint smollm2 --probes " + next(iter(probes())))
 
 

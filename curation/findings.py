@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from curation.catalog import refresh
 from curation.records import Finding, ProbeMetric, new_ulid
@@ -89,13 +90,14 @@ class Findings:
         """Metrics first, so that no finding is ever without its meaning. Raises OSError.
 
         Args:
-            name: of the record, where a run writes several; what is there under it stays.
+            name: of the record, where a run writes several; what is there under it stays. What no file name should
+                hold is percent-encoded.
         """
         for record in self._metrics(sorted({finding.metric for finding in self.found})):
             key = "\0".join((record.probe_id, record.version, record.metric))
             stem = f"{record.probe_id}-{record.version}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-            workspace.write([record], name=stem)  # an audit before this one may have written the same
-        workspace.write(self.found, name=name or self.run_id)
+            workspace.write([record], name=quote(stem, safe=""))  # an audit before this one may have written the same
+        workspace.write(self.found, name=quote(name or self.run_id, safe=""))
         refresh(workspace)
 
     def _metrics(self, names: Iterable[str]) -> list[ProbeMetric]:

@@ -27,11 +27,15 @@ def probes() -> dict[str, Probe]:
 
 
 def find_probe(name: str) -> Probe:
-    """A probe by its name.
+    """A probe by its name; ``lm_eval:TASK`` is a task of lm-evaluation-harness.
 
     Raises:
         UserError: there is none; the valid names are listed.
     """
+    from audit.harness import PREFIX, harness_probe
+
+    if name.startswith(PREFIX):
+        return harness_probe(name)
     if name not in probes():
-        raise unknown_name("probe", name, probes())
+        raise unknown_name("probe", name, [*probes(), f"{PREFIX}TASK"])
     return probes()[name]

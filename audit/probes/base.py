@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from audit.estimates import Kind, Metric
-from audit.items import Item, Score
+from audit.items import Item, Score, TooLong
 
 if TYPE_CHECKING:
     from audit.model import Model
@@ -116,6 +116,8 @@ class Response:
     """Log-likelihood; of generated text, what its scorer says; null where that could not be scored."""
     flagged: bool = False
     """Harmful text: not shown unless asked for."""
+    greedy: bool = False
+    """Of a text that is scored: whether greedy generation gives it."""
 
     @property
     def total(self) -> float:
@@ -146,9 +148,9 @@ class Result:
 class Probe(ABC):
     """A probe of models."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    version: ClassVar[str] = "1"
+    name: str
+    title: str
+    version: str = "1"
     """Goes up when a figure changes for the same model and data."""
     kind: ClassVar[Kind] = "bias"
     source: ClassVar[str]
@@ -157,10 +159,10 @@ class Probe(ABC):
     """Of the data."""
     data: ClassVar[Data | None] = None
     """None: it is shipped."""
-    measures: ClassVar[tuple[str, ...]]
+    measures: tuple[str, ...]
     """Names of what is measured of a case."""
-    metrics: ClassVar[tuple[Metric, ...]]
-    caveat: ClassVar[str] = ""
+    metrics: tuple[Metric, ...]
+    caveat: str = ""
     """What a reader of its figures must know."""
     scorer: ClassVar[str | None] = None
     """What judges generated text."""
@@ -217,11 +219,15 @@ class Probe(ABC):
 class LikelihoodProbe(Probe):
     """A probe that compares how likely texts are."""
 
+    too_long: ClassVar[TooLong] = "refuse"
+    """What to do with a text that is longer than the model's context; one that is refused is not scored."""
+
     def run(self, model: "Model", cases: Sequence[Case]) -> list[Result]:
         """Score all asks of all cases together, so that batches are full."""
         items = [ask.item for case in cases for ask in case.asks]
-        refused = model.encoder.unscorable(items)
-        scores = iter(model.log_likelihood([item for place, item in enumerate(items) if place not in refused]))
+        refused = model.encoder.unscorable(items, self.too_long)
+        asked = [item for place, item in enumerate(items) if place not in refused]
+        scores = iter(model.log_likelihood(asked, self.too_long))
         found, place = [], 0
         for case in cases:
             places = range(place, place + len(case.asks))
@@ -252,4 +258,5 @@ def _response(ask: Ask, score: Score) -> Response:
         tokens=score.encoded.token_ids,
         log_likelihoods=score.log_likelihoods,
         score=score.total,
+        greedy=score.is_greedy,
     )

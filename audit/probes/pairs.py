@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from audit.estimates import Metric, mean
 from audit.items import Item
@@ -47,7 +47,7 @@ class Pairs(LikelihoodProbe):
         *("stereotype", "difference", "interaction", "size", "distance"),
         *("stereotype_whole", "difference_whole", "interaction_whole", "size_whole", "distance_whole"),
     )
-    metrics: ClassVar[tuple[Metric, ...]] = tuple(
+    metrics = tuple(
         Metric(
             name + suffix, "bias", ideal, unit, f"{describes}, {of}", mean(column + suffix), relevant,
             scale="share" if unit == "share" else "linear", by_group=not suffix, among=among,

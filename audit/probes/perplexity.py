@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -100,7 +100,7 @@ class Perplexity(Probe):
             relevant=0.02,
         ),
     )
-    caveat: ClassVar[str] = (
+    caveat = (
         f"Perplexity: windows of {WINDOW} tokens that do not overlap, a start token first (BOS, else EOS), the first "
         f"{LONGEST:,} characters of a text. The topics of Python's documentation differ between versions of Python."
     )

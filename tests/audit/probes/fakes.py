@@ -30,7 +30,7 @@ class FakeEncoder:
         """[begin, end) of words."""
         return [[word.span() for word in re.finditer(r"\S+", text)] for text in texts]
 
-    def unscorable(self, items: Sequence[Item]) -> dict[int, str]:
+    def unscorable(self, items: Sequence[Item], too_long: TooLong = "refuse") -> dict[int, str]:
         """All can be scored."""
         return {}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from audit.figures import Found, figures
-from audit.items import Item
+from audit.items import Item, TooLong
 from audit.pairs.make import Pair, Spans, all_pairs, differing_words
 from audit.places import Places, read_cases
 from audit.probes import find_probe
@@ -122,7 +122,7 @@ def test_tokens_that_join_shared_and_differing_text_do_not_count() -> None:
         def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
             return [offsets[text] for text in texts]
 
-        def unscorable(self, items: Sequence[Item]) -> dict[int, str]:
+        def unscorable(self, items: Sequence[Item], too_long: TooLong = "refuse") -> dict[int, str]:
             return {}
 
     model: Any = ToldModel(_told(values))
