@@ -29,7 +29,7 @@ PREFIX = "lm_eval:"
 """Of the names of these probes; the name of the task follows."""
 FOLDER = "lm_eval"
 """Of a data folder: YAML files of tasks of one's own."""
-_VERSIONS = ">=0.4.9,<0.5"
+_VERSIONS = ">=0.4.10,<0.5"
 INSTALL = f"pip install 'lm-eval{_VERSIONS}'"
 _TYPES = ("loglikelihood", "multiple_choice")
 """Output types of tasks that ask for nothing but log-likelihoods of continuations."""

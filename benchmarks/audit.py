@@ -32,7 +32,7 @@ from benchmarks.parts.commands import CACHE, ROOT, call, environment_of
 from curation.workspace import Workspace
 
 HEADER = "items         scorer        cases   cases/s  x plain  max |difference|  decided alike"
-HARNESS = ("lm-eval[hf]>=0.4.9,<0.5",)
+HARNESS = ("lm-eval[hf]>=0.4.10,<0.5",)
 
 
 def plain(model: Model, items: Sequence[Item]) -> tuple[float, list[float]]:

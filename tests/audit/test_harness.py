@@ -1,5 +1,5 @@
 """Tasks of lm-evaluation-harness as probes, held against what it finds itself; most need it (``pip install
-'lm-eval>=0.4.9,<0.5'``), in an environment of its own if need be."""
+'lm-eval>=0.4.10,<0.5'``), in an environment of its own if need be."""
 
 import importlib.metadata
 import json
@@ -76,10 +76,12 @@ def test_missing_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(harness, "version", missing)
     with pytest.raises(UserError, match="lm_eval:arc_easy: needs lm-evaluation-harness") as raised:
         asked_probes(AuditConfig(probes="crows_pairs,lm_eval:arc_easy"))
-    assert "pip install 'lm-eval>=0.4.9,<0.5'" in str(raised.value)
+    assert "pip install 'lm-eval>=0.4.10,<0.5'" in str(raised.value)
 
 
-@pytest.mark.parametrize(("installed", "fits"), [("0.4.8", False), ("0.4.9", True), ("0.4.13", True), ("0.5.0", False)])
+@pytest.mark.parametrize(
+    ("installed", "fits"), [("0.4.9", False), ("0.4.10", True), ("0.4.13", True), ("0.5.0", False)]
+)
 def test_names_and_versions(monkeypatch: pytest.MonkeyPatch, installed: str, fits: bool) -> None:
     monkeypatch.setattr(harness, "version", lambda name: installed)
     config = AuditConfig(probes="lm_eval:arc_easy, lm_eval:mine,lm_eval:arc_easy", limit=5)
