@@ -98,7 +98,9 @@ def test_names_and_versions(monkeypatch: pytest.MonkeyPatch, installed: str, fit
 
 def test_one_that_does_not_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
-    with pytest.raises(UserError, match=r"cannot be imported \(ModuleNotFoundError.*install --upgrade 'lm-eval>=0.4.9"):
+    with pytest.raises(
+        UserError, match=r"cannot be imported \(ModuleNotFoundError.*install --upgrade 'lm-eval>=0.4.10"
+    ):
         harness._manager((tmp_path,), True)
 
 
