@@ -70,7 +70,7 @@ def build_parser() -> "ArgumentParser":
     parser.add_argument(
         "--run-id", metavar="ID", help="begin the audit under this ULID, or go on with it (as audit.watch does)"
     )
-    parser.add_argument("--groups", action="store_true", help="show the figures of all groups, too")
+    parser.add_argument("--groups", action="store_true", help="show the figures of all groups and languages, too")
     parser.add_class_arguments(AuditConfig, None)
     return parser
 

@@ -125,7 +125,7 @@ def _show(request: Any, run_id: str, source: Any, done: Sequence[Any]) -> None:
     rows = []
     for each in done:
         for found in each.found:
-            overall = found.group is None
+            overall = found.group is None and _is_overall(found, each.found)
             if request.format == "table" and not (overall or request.groups):
                 continue
             made, unit = found.figure, found.metric.unit
@@ -156,9 +156,9 @@ def _show(request: Any, run_id: str, source: Any, done: Sequence[Any]) -> None:
     for each in done:
         if each.missing:
             print(f"- {each.probe.name}: not run: {each.missing}")
-        said = [sentence for found in each.found if found.group is None and (sentence := in_words(found))]
-        for sentence in said:
-            print(f"- {each.probe.name}: {sentence}")
+        for found in each.found:
+            if found.group is None and _is_overall(found, each.found) and (sentence := in_words(found)):
+                print(f"- {each.probe.name}: {sentence}")
         if each.probe.caveat and each.found:
             print(f"  Note: {each.probe.caveat}")
     where = f"--workspace {request.workspace}"
@@ -166,6 +166,11 @@ def _show(request: Any, run_id: str, source: Any, done: Sequence[Any]) -> None:
         f'\nnext: python -m curation.catalog sql "SELECT probe_id, metric, group_name, value, ci_low, ci_high, n, why'
         f" FROM finding WHERE run_id = '{run_id}' AND group_name IS NOT NULL ORDER BY p_adjusted\" {where}"
     )
+
+
+def _is_overall(found: Any, others: Sequence[Any]) -> bool:
+    """Whether it is about all languages that the probe has."""
+    return found.language is None or all(each.language is not None for each in others if each.group is None)
 
 
 if __name__ == "__main__":
