@@ -145,7 +145,7 @@ def _show(request: Any, run_id: str, source: Any, done: Sequence[Any]) -> None:
             row |= {"of": found.group or found.language or "all"}
             row |= {"value": number(made.value, unit), "95 % interval": interval}
             row |= {"ideal": "-" if found.ideal is None else number(found.ideal, unit), "n": f"{made.n:,}"}
-            row |= {"p": p(made.p_value if overall else found.p_adjusted), "says": verdict(found)}
+            row |= {"p": p(made.p_value if found.group is None else found.p_adjusted), "says": verdict(found)}
             rows.append(row)
     if request.format == "json":
         json_lines(rows)

@@ -51,7 +51,9 @@ def _findings(workspace: Path) -> list[dict[str, Any]]:
 def test_findings_results_and_words(
     model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = _audit(model, tmp_path / "W", "--probes", "crows_pairs,perplexity", "--limit", 30, "--data", data)
+    code = _audit(
+        model, tmp_path / "W", "--probes", "crows_pairs,perplexity", "--limit", 30, "--data", data, "--groups"
+    )
     out = capsys.readouterr().out
     assert code == EXIT_DONE
     assert "pct_stereotype" in out
