@@ -111,12 +111,16 @@ class Watcher:
         for name, value in asdict(self.config).items():
             if value is not None:
                 command += [f"--{name}", str(value)]
-        with log_path.open("ab") as file:
+        with log_path.open("ab") as file, self.summary_path(run_id).open("wb") as summary:
             # In a process of its own, that ends when this one does: memory is given back, whatever happens there.
             child = [sys.executable, "-m", "training.sweep.child", str(os.getpid()), *command]
-            code = subprocess.run(child, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False).returncode
+            code = subprocess.run(child, stdin=subprocess.DEVNULL, stdout=summary, stderr=file, check=False).returncode
         lines = [line for line in log_path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         return code, lines[-1].removeprefix("error: ") if lines else f"exit code {code}"
+
+    def summary_path(self, run_id: str) -> Path:
+        """What an audit printed."""
+        return self.workspace.run_folder(run_id) / "summary.txt"
 
     def _end(self, each: Pending, run_id: str, why: str) -> None:
         """Have the run on record as failed, so that the checkpoint is held no longer."""
@@ -203,7 +207,11 @@ def _watch(parsed: Any, config: AuditConfig) -> int:
         status = run_status(workspace, parsed.run)  # before looking, so that the last checkpoint is not missed
         for each in watcher.audit_pending():
             audited += 1
-            print(f"step {each.step}: audited (audit {watcher.claims.run_of(each.key)})", flush=True)
+            run_id = watcher.claims.run_of(each.key)
+            print(f"step {each.step}: audited (audit {run_id}, {watcher.summary_path(run_id)})", flush=True)
+            for line in watcher.summary_path(run_id).read_text(encoding="utf-8").splitlines():
+                if line.startswith("- "):  # a figure in words
+                    print(line, flush=True)
         count = len(watcher.checkpoints())
         if count != seen:
             seen, since = count, time.monotonic()

@@ -131,6 +131,7 @@ def test_a_checkpoint_that_cannot_be_read_holds_nothing_up(writer_of: Any, tmp_p
     out, err = watcher.communicate(timeout=200)
     assert watcher.returncode == EXIT_SOME_FAILED, err
     assert "step 2: audited" in out
+    assert "- pairs: pairs whose stereotypical sentence" in out
     assert "1 could not be" in out
     assert "step 1 could not be audited" in err
     assert _done(workspace) == [f"{writer.run_id}-00000002"]
