@@ -17,15 +17,15 @@ SELECT DISTINCT d.dataset_id, d.name, d.version FROM run_dataset r JOIN dataset 
 WHERE r.run_id IN (SELECT run_id FROM lineage) ORDER BY d.name, d.version
 """
 _TEXTS = """
-SELECT d.language, d.text FROM document d WHERE d.shard_kind = 'kept' AND d.id IN (
+SELECT d.id, d.language, d.text FROM document d WHERE d.shard_kind = 'kept' AND d.id IN (
     SELECT document_id FROM token_document WHERE dataset_id = ? AND split = 'validation'
     ORDER BY md5(document_id) LIMIT ?)
 ORDER BY d.id
 """
 
 
-def held_out(workspace: Workspace, source: Source) -> Iterator[tuple[str, str, str]]:
-    """(dataset, language, text) of documents held out of what the checkpoint, and those that it was made of, learnt
+def held_out(workspace: Workspace, source: Source) -> Iterator[tuple[str, str, str, str]]:
+    """(dataset, document id, language, text) of documents held out of what the checkpoint, and those that it was made of, learnt
     from."""
     if source.kind != "checkpoint":
         return
@@ -33,7 +33,7 @@ def held_out(workspace: Workspace, source: Source) -> Iterator[tuple[str, str, s
         for dataset in rows(connection, _RUNS, [source.id]):
             for row in rows(connection, _TEXTS, [dataset["dataset_id"], MOST]):
                 if row["text"] and row["text"].strip():
-                    yield f"{dataset['name']}@{dataset['version']}", row["language"] or "und", row["text"]
+                    yield f"{dataset['name']}@{dataset['version']}", row["id"], row["language"] or "und", row["text"]
 
 
 def shipped_topics() -> Iterator[str]:

@@ -109,8 +109,8 @@ class Perplexity(Probe):
         """Texts held out of the checkpoint's datasets, ``perplexity/*.jsonl`` of data folders, and what is shipped."""
         found = []
         if places.workspace is not None and places.source is not None:
-            for dataset, language, text in held_out(places.workspace, places.source):
-                found.append(_case(f"held-out {dataset}", language, text))
+            for dataset, document, language, text in held_out(places.workspace, places.source):
+                found.append(_case(f"held-out {dataset}", language, text, document))
         for folder in places.folders:
             if (folder / _FOLDER).is_dir():
                 found += self.read(folder / _FOLDER)
@@ -135,11 +135,13 @@ class Perplexity(Probe):
         return [_result(case, score) for case, score in zip(cases, scores, strict=True)]
 
 
-def _case(dataset: str, language: str, text: str) -> Case:
+def _case(dataset: str, language: str, text: str, document: str | None = None) -> Case:
+    """A text; ``document`` is the id of a document of the workspace that it is."""
     text = text[:LONGEST]
     mark = fingerprint(text)
     ask = Ask("text", Item("", text, "bos_or_eos"))
-    return Case(f"{dataset}-{mark}", mark, (ask,), (f"texts:{dataset}",), language)
+    facts = {"stored": document is None}
+    return Case(document or f"{dataset}-{mark}", mark, (ask,), (f"texts:{dataset}",), language, facts=facts)
 
 
 def _result(case: Case, score: TextScore) -> Result:
@@ -153,13 +155,15 @@ def _result(case: Case, score: TextScore) -> Result:
         **_binned("correct", bins, correct.astype(float)),
         **_binned("confidence", bins, best),
     }
+    # Documents of a workspace stay in its shards, where a take-down finds them; nothing of them is copied.
+    stored = case.facts["stored"]
     response = Response(
         role="text",
         prompt="",
-        response=case.asks[0].item.continuation,
+        response=case.text if stored else "",
         start_token=score.start_token,
-        tokens=score.token_ids,
-        log_likelihoods=score.log_likelihoods,
+        tokens=score.token_ids if stored else (),
+        log_likelihoods=score.log_likelihoods if stored else (),
         score=score.total,
     )
     if not math.isfinite(measures["nats"]):

@@ -276,4 +276,9 @@ def test_contaminated_items_and_held_out_texts_of_a_checkpoint(data: Path, tmp_p
     assert {"contaminated:yes", "contaminated:no"} <= groups
     texts = {row["group_name"] for row in _findings(w) if row["metric"] == "bits_per_byte"}
     assert any(name and name.startswith("texts:held-out news") for name in texts)
+    table = pq.read_table(results_path(workspace, audit.run_id, "perplexity")).to_pylist()
+    held_out = [row for row in table if row["groups"][0].startswith("texts:held-out")]
+    documents = ask(w, "SELECT id FROM document WHERE shard_kind = 'kept'")
+    assert {row["item_id"] for row in held_out} <= {row["id"] for row in documents}
+    assert {(row["response"], tuple(row["tokens"])) for row in held_out} == {("", ())}  # a take-down must reach all
     check(w)
