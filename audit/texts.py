@@ -25,8 +25,8 @@ ORDER BY d.id
 
 
 def held_out(workspace: Workspace, source: Source) -> Iterator[tuple[str, str, str, str]]:
-    """(dataset, document id, language, text) of documents held out of what the checkpoint, and those that it was made of, learnt
-    from."""
+    """(dataset, document id, language, text) of documents held out of what the checkpoint, and those that it was made
+    of, learnt from."""
     if source.kind != "checkpoint":
         return
     with open_catalog(workspace, documents=True, tokens=True) as connection:
