@@ -165,7 +165,11 @@ def test_a_calibration_sends_less_and_decides_alike(
     assert sent[1] < 0.6 * sent[0]
     gone = [{url for url, row in rows.items() if row["step"] == "toxicity"} for rows in (before, after)]
     assert gone[1] <= gone[0]
-    assert len(gone[1]) >= 0.95 * len(gone[0])
+    # Calm texts that the small checkpoint removes are its false alarms, which differ with what it was trained on: the
+    # documentation of whatever is installed. The cheap model need not send those.
+    rude = [{url for url in urls if "//calm." not in url} for urls in gone]
+    assert len(rude[0]) > 30
+    assert len(rude[1]) >= 0.95 * len(rude[0])
 
 
 def test_what_was_rejected_is_not_held_against_later_crawls(
