@@ -154,8 +154,7 @@ def read_items(path: Path) -> Items:
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path}: cannot be read ({error}); audit again") from error
     ids = table.column("item_id").to_pylist()
-    seen: set[str] = set()
-    first = [place for place, each in enumerate(ids) if not (each in seen or seen.add(each))]  # type: ignore[func-returns-value]
+    first = sorted({each: place for place, each in reversed([*enumerate(ids)])}.values())
     table = table.take(first)
     measured = table.column("measures").combine_chunks()
     scored = measured.is_valid().to_numpy(zero_copy_only=False).astype(bool)
